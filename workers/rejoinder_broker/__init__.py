@@ -1,1 +1,1 @@
-"""The broker port and its two implementations."""
+"""What carries messages between servers and workers: the Broker port and its two implementations."""
