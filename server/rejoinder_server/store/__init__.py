@@ -1,0 +1,1 @@
+"""Where operations are kept: the Store port and its two implementations."""
