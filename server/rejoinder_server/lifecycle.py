@@ -137,18 +137,26 @@ class Edit:
     """
 
     def __init__(self, operation: Operation, *, now: Instant, rules: Rules, random: Random) -> None:
-        self._before = operation
+        self.before = operation
         self._now = now
         self._rules = rules
         self._random = random
         self._transitions: list[Transition] = []
+        self._is_removed = False
         self.operation = operation
 
     def change(self) -> Change | None:
         """Return what has become of the operation; None when nothing has."""
-        if self.operation is self._before:
+        if self._is_removed:
+            return Change(self.before, None)
+        if self.operation is self.before:
             return None
-        return Change(self._before, self.operation, tuple(self._transitions))
+        return Change(self.before, self.operation, self.transitions)
+
+    @property
+    def transitions(self) -> tuple[Transition, ...]:
+        """What was added to the history."""
+        return tuple(self._transitions)
 
     def is_current(self, fence: Fence) -> bool:
         """Whether the fence's attempt is the one that runs now."""
@@ -193,6 +201,11 @@ class Edit:
             progress_time=self._now,
             reported=number,
         )
+
+    def believe_until(self, lease_time: Instant) -> None:
+        """Set until when the running attempt's worker is believed to live; no visible change."""
+        self._expect(State.RUNNING)
+        self.operation = replace(self.operation, lease_time=lease_time)
 
     def succeed(self, number: int, result: bytes) -> None:
         """End the operation with the running attempt's answer."""
@@ -255,8 +268,8 @@ class Edit:
         if judged is None or operation.expire_time is None or operation.expire_time > judged:
             return
         if operation.purged_time is not None:
-            raise ValueError("a tombstone is removed, not edited")
-        if operation.state.is_terminal:
+            self._is_removed = True
+        elif operation.state.is_terminal:
             self.purge()
         elif operation.deadline_time is not None and operation.deadline_time <= judged:
             self._time_out(failure.TOTAL_TIMEOUT, failure.total_timeout())

@@ -1,0 +1,109 @@
+"""What the rest of the world is told after a commit: watchers, other servers, and workers."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+
+from rejoinder.worker.v1.worker_pb2 import ChangedOperation, Changes, Stop, WorkerMessage
+from rejoinder_broker import BrokerUnavailable, Kind, ServerBroker
+from rejoinder_server.clock import StoreClock
+from rejoinder_server.convert import fence_message
+from rejoinder_server.hub import Hub
+from rejoinder_server.metrics import Metrics
+from rejoinder_server.operation import Change, Operation, State
+from rejoinder_server.scheduler import Scheduler
+
+MOST_TOKENS = 4
+"""Tokens for one kind after one commit: a worker that takes one returns it while work remains, so few are enough."""
+
+
+class Announcer:
+    """Tells what was committed; all that it sends may be lost, so a crash before it costs only time."""
+
+    def __init__(
+        self,
+        *,
+        server: str,
+        hub: Hub,
+        broker: ServerBroker,
+        scheduler: Scheduler,
+        clock: StoreClock,
+        metrics: Metrics,
+    ) -> None:
+        self._server = server
+        self._hub = hub
+        self._broker = broker
+        self._scheduler = scheduler
+        self._clock = clock
+        self._metrics = metrics
+        self._sending: set[asyncio.Task[None]] = set()
+
+    def accepted(self, operations: Iterable[Operation]) -> None:
+        """Tell workers of operations that were just stored."""
+        self._offer(operations)
+
+    def changed(self, changes: Iterable[Change], *, stop: bool = False) -> None:
+        """Tell watchers, servers and workers of committed changes.
+
+        Args:
+            changes: The changes.
+            stop: Whether the workers of attempts that ended, or whose cancel was asked for, are told so. Reports need
+                not be answered like that.
+        """
+        changes = list(changes)
+        if not changes:
+            return
+        for change in changes:
+            self._hub.wake(change.before.key)
+            self._metrics.transitions(change)
+        self._broker.announce(
+            Changes(
+                server=self._server,
+                operations=[
+                    ChangedOperation(namespace=change.before.namespace, operation_id=change.before.operation_id)
+                    for change in changes
+                ],
+            )
+        )
+        self._offer(change.after for change in changes if change.after and change.after.state is State.ACCEPTED)
+        if stop:
+            for change in changes:
+                self._stop(change)
+
+    async def close(self) -> None:
+        """Wait for what is being sent."""
+        if self._sending:
+            await asyncio.wait(self._sending)
+
+    def _offer(self, operations: Iterable[Operation]) -> None:
+        now = self._clock.now()
+        due: Counter[Kind] = Counter()
+        for operation in operations:
+            if operation.due_time <= now:
+                due[Kind(operation.queue, operation.type)] += 1
+            else:
+                self._scheduler.expect(operation.due_time)
+        for kind, count in due.items():
+            for _ in range(min(count, MOST_TOKENS)):
+                self._metrics.tokens.inc()
+                self._broker.offer(kind)
+
+    def _stop(self, change: Change) -> None:
+        before, after = change.before, change.after
+        if before.state is not State.RUNNING or after is None:
+            return
+        if after.state is not State.RUNNING:
+            message = Stop(stale=[fence_message(before.fence)])
+        elif after.cancel_request_time != before.cancel_request_time:
+            message = Stop(cancelled=[fence_message(before.fence)])
+        else:
+            return
+        task = asyncio.create_task(self._send(before.connection_id, WorkerMessage(stop=message)))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _send(self, connection_id: str, message: WorkerMessage) -> None:
+        try:
+            await self._broker.send(connection_id, message)
+        except BrokerUnavailable:
+            return  # the next heartbeat's answer tells it again

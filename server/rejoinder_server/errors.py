@@ -1,0 +1,252 @@
+"""What the service answers instead of a response, as one tree. Only `interceptor` knows which gRPC code each becomes.
+
+    ServiceError
+    ├── InvalidField            fields of the request must change before it is sent again
+    ├── Missing
+    │   ├── UnknownOperation    no operation of this name
+    │   └── PurgedOperation     there was one; its tombstone tells when it was purged
+    ├── Taken
+    │   ├── RequestIdReused     the request id stands for other content
+    │   ├── OperationIdTaken    the operation id names another operation
+    │   └── KeyPurged           the operation of this request id or operation id is gone, its tombstone remains
+    ├── Unmet
+    │   ├── UnknownType         no worker has announced the type
+    │   └── Unfinished          the operation must be terminal first
+    ├── Unimplemented           a field or a call whose behaviour this server does not have
+    ├── Unavailable
+    │   ├── StoreDown           the store does not answer
+    │   └── Draining            this server is stopping
+    └── BackPressure            too much waits already
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from difflib import get_close_matches
+from typing import TypeAlias
+
+from rejoinder_server.operation import Key
+
+Violation: TypeAlias = tuple[str, str]
+"""A field's path and what is wrong with it."""
+
+INVALID_FIELD = "INVALID_FIELD"
+
+_RETRY_AFTER = timedelta(seconds=1)
+# Trailers of more than 8 KiB are dropped with the whole status, so an answer names only the first few violations.
+_MOST_VIOLATIONS = 10
+_MOST_VIOLATIONS_IN_WORDS = 3
+
+
+class ServiceError(Exception):
+    """A call that is answered with an error.
+
+    Attributes:
+        message: What is wrong, with the field and the limit, and what to do about it.
+        reason: The same for programs, in UPPER_SNAKE.
+        metadata: What else programs may want to know.
+        violations: Fields that are wrong.
+        retry_after: How long to wait before the next try; None when trying again cannot help by itself.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str,
+        metadata: Mapping[str, str] | None = None,
+        violations: Sequence[Violation] = (),
+        retry_after: timedelta | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason
+        self.metadata = dict(metadata or {})
+        self.violations = list(violations)
+        self.retry_after = retry_after
+
+
+class InvalidField(ServiceError):
+    """Fields of the request are wrong; all that were found are told together.
+
+    Args:
+        violations: At least one.
+        reason: INVALID_FIELD, or one that says more.
+    """
+
+    def __init__(self, violations: Sequence[Violation], *, reason: str = INVALID_FIELD) -> None:
+        told = [": ".join(part for part in violation if part) for violation in violations[:_MOST_VIOLATIONS_IN_WORDS]]
+        if len(violations) > len(told):
+            told.append(f"and {len(violations) - len(told)} more")
+        super().__init__("; ".join(told), reason=reason, violations=violations[:_MOST_VIOLATIONS])
+
+
+class Missing(ServiceError):
+    """There is no such operation."""
+
+
+class UnknownOperation(Missing):
+    """There is no operation of this name."""
+
+    def __init__(self, key: Key) -> None:
+        super().__init__(
+            f"no operation {key.operation_id} in namespace {key.namespace}; check both, or submit it first",
+            reason="UNKNOWN",
+            metadata=_names(key),
+        )
+
+
+class PurgedOperation(Missing):
+    """The operation was purged.
+
+    Args:
+        purged: When, in RFC 3339.
+    """
+
+    def __init__(self, key: Key, *, purged: str) -> None:
+        super().__init__(
+            f"operation {key.operation_id} in namespace {key.namespace} was purged at {purged}; "
+            "a longer retention at submit keeps the next one longer",
+            reason="PURGED",
+            metadata={**_names(key), "purged_time": purged},
+        )
+
+
+class Taken(ServiceError):
+    """A name that the request brings is in use."""
+
+
+class RequestIdReused(Taken):
+    """The request id stands for other content.
+
+    Args:
+        key: The operation that has the request id.
+    """
+
+    def __init__(self, key: Key, *, request_id: str) -> None:
+        super().__init__(
+            f"request_id {request_id} was used with other content by operation {key.operation_id}; "
+            "send the same content again, or take a new request_id",
+            reason="REQUEST_ID_REUSED",
+            metadata={**_names(key), "request_id": request_id},
+        )
+
+
+class OperationIdTaken(Taken):
+    """The operation id names another operation."""
+
+    def __init__(self, key: Key) -> None:
+        super().__init__(
+            f"operation_id {key.operation_id} is taken in namespace {key.namespace}; choose another, or leave it out",
+            reason="OPERATION_ID_TAKEN",
+            metadata=_names(key),
+        )
+
+
+class KeyPurged(Taken):
+    """The operation of this request id or operation id is gone, and its tombstone keeps the name.
+
+    Args:
+        key: The operation that was purged.
+        field: `request_id` or `operation_id`.
+        purged: When, in RFC 3339.
+    """
+
+    def __init__(self, key: Key, *, field: str, purged: str) -> None:
+        super().__init__(
+            f"this {field} belongs to operation {key.operation_id}, which was purged at {purged}; choose another {field}",
+            reason="PURGED",
+            metadata={**_names(key), "field": field, "purged_time": purged},
+        )
+
+
+class Unmet(ServiceError):
+    """The request is right, but not in the present state of things."""
+
+
+class UnknownType(Unmet):
+    """No worker has announced the type.
+
+    Args:
+        known: The types that workers have announced.
+    """
+
+    def __init__(self, type: str, *, known: Collection[str]) -> None:
+        self.suggestions = get_close_matches(type, sorted(known), n=3, cutoff=0.6)
+        hint = f"did you mean {' or '.join(self.suggestions)}?" if self.suggestions else "ListTypes tells those there are"
+        super().__init__(
+            f"no worker has announced type {type}; {hint}",
+            reason="UNKNOWN_TYPE",
+            metadata={"type": type, "suggestions": ",".join(self.suggestions)},
+        )
+
+
+class Unfinished(Unmet):
+    """The operation must be terminal first."""
+
+    def __init__(self, key: Key) -> None:
+        super().__init__(
+            f"operation {key.operation_id} is not finished; cancel it and wait for its end first",
+            reason="UNFINISHED",
+            metadata=_names(key),
+        )
+
+
+class Unimplemented(ServiceError):
+    """A field or a call whose behaviour this server does not have.
+
+    Args:
+        what: Path of the field, or name of the call.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"this server does not implement {what}; leave it out, or ask a newer server",
+            reason="UNIMPLEMENTED",
+            metadata={"field": what},
+        )
+
+
+class Unavailable(ServiceError):
+    """This server cannot answer now; trying again is right."""
+
+
+class StoreDown(Unavailable):
+    """The store does not answer."""
+
+    def __init__(self, *, retry_after: timedelta = _RETRY_AFTER) -> None:
+        super().__init__(
+            "the server's store does not answer; try again with the same request_id",
+            reason="STORE_UNAVAILABLE",
+            retry_after=retry_after,
+        )
+
+
+class Draining(Unavailable):
+    """This server is stopping."""
+
+    def __init__(self, *, retry_after: timedelta = _RETRY_AFTER) -> None:
+        super().__init__(
+            "this server is stopping; try again, another one may answer",
+            reason="DRAINING",
+            retry_after=retry_after,
+        )
+
+
+class BackPressure(ServiceError):
+    """Too much waits already.
+
+    Args:
+        limit: Most operations that may wait.
+    """
+
+    def __init__(self, *, limit: int, retry_after: timedelta = _RETRY_AFTER) -> None:
+        super().__init__(
+            f"{limit} operations wait already, which is the limit; try again later with the same request_id",
+            reason="BACKLOG_FULL",
+            metadata={"limit": str(limit)},
+            retry_after=retry_after,
+        )
+
+
+def _names(key: Key) -> dict[str, str]:
+    return {"namespace": key.namespace, "operation_id": key.operation_id}
