@@ -1,22 +1,23 @@
 """What the service answers instead of a response, as one tree. Only `interceptor` knows which gRPC code each becomes.
 
-    ServiceError
-    ├── InvalidField            fields of the request must change before it is sent again
-    ├── Missing
-    │   ├── UnknownOperation    no operation of this name
-    │   └── PurgedOperation     there was one; its tombstone tells when it was purged
-    ├── Taken
-    │   ├── RequestIdReused     the request id stands for other content
-    │   ├── OperationIdTaken    the operation id names another operation
-    │   └── KeyPurged           the operation of this request id or operation id is gone, its tombstone remains
-    ├── Unmet
-    │   ├── UnknownType         no worker has announced the type
-    │   └── Unfinished          the operation must be terminal first
-    ├── Unimplemented           a field or a call whose behaviour this server does not have
-    ├── Unavailable
-    │   ├── StoreDown           the store does not answer
-    │   └── Draining            this server is stopping
-    └── BackPressure            too much waits already
+ServiceError
+├── InvalidField            fields of the request must change before it is sent again
+├── Missing
+│   ├── UnknownOperation    no operation of this name
+│   └── PurgedOperation     there was one; its tombstone tells when it was purged
+├── Taken
+│   ├── RequestIdReused     the request id stands for other content
+│   ├── OperationIdTaken    the operation id names another operation
+│   └── KeyPurged           the operation of this request id or operation id is gone, its tombstone remains
+├── Unmet
+│   ├── UnknownType         no worker has announced the type
+│   └── Unfinished          the operation must be terminal first
+├── Unimplemented           a field or a call whose behaviour this server does not have
+├── Unavailable
+│   ├── StoreDown           the store does not answer
+│   ├── Draining            this server is stopping
+│   └── SlowReader          the caller of a stream does not read
+└── BackPressure            too much waits already
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -24,7 +25,8 @@ from datetime import timedelta
 from difflib import get_close_matches
 from typing import TypeAlias
 
-from rejoinder_server.operation import Key
+from rejoinder_server.instants import rfc3339
+from rejoinder_server.operation import Instant
 
 Violation: TypeAlias = tuple[str, str]
 """A field's path and what is wrong with it."""
@@ -66,15 +68,20 @@ class ServiceError(Exception):
 
 
 class InvalidField(ServiceError):
-    """Fields of the request are wrong; all that were found are told together.
+    """A field of the request is wrong.
 
     Args:
-        violations: At least one.
+        field: Its path.
+        description: What is wrong with it, and what would be right; follows the path in the message.
         reason: INVALID_FIELD, or one that says more.
+        others: Further violations of the same request, told together with this one.
     """
 
-    def __init__(self, violations: Sequence[Violation], *, reason: str = INVALID_FIELD) -> None:
-        told = [": ".join(part for part in violation if part) for violation in violations[:_MOST_VIOLATIONS_IN_WORDS]]
+    def __init__(
+        self, field: str, description: str, reason: str = INVALID_FIELD, *, others: Sequence[Violation] = ()
+    ) -> None:
+        violations = [(field, description), *others]
+        told = [f"{path} {wrong}".strip() for path, wrong in violations[:_MOST_VIOLATIONS_IN_WORDS]]
         if len(violations) > len(told):
             told.append(f"and {len(violations) - len(told)} more")
         super().__init__("; ".join(told), reason=reason, violations=violations[:_MOST_VIOLATIONS])
@@ -87,27 +94,23 @@ class Missing(ServiceError):
 class UnknownOperation(Missing):
     """There is no operation of this name."""
 
-    def __init__(self, key: Key) -> None:
+    def __init__(self, operation_id: str) -> None:
         super().__init__(
-            f"no operation {key.operation_id} in namespace {key.namespace}; check both, or submit it first",
+            f"there is no operation {operation_id} in this namespace; check both names, or submit it first",
             reason="UNKNOWN",
-            metadata=_names(key),
+            metadata={"operation_id": operation_id},
         )
 
 
 class PurgedOperation(Missing):
-    """The operation was purged.
+    """The operation was purged."""
 
-    Args:
-        purged: When, in RFC 3339.
-    """
-
-    def __init__(self, key: Key, *, purged: str) -> None:
+    def __init__(self, operation_id: str, purged_time: Instant) -> None:
+        time = rfc3339(purged_time)
         super().__init__(
-            f"operation {key.operation_id} in namespace {key.namespace} was purged at {purged}; "
-            "a longer retention at submit keeps the next one longer",
+            f"operation {operation_id} was purged at {time}; submit with a longer retention to keep one longer",
             reason="PURGED",
-            metadata={**_names(key), "purged_time": purged},
+            metadata={"operation_id": operation_id, "purged_time": time},
         )
 
 
@@ -119,26 +122,26 @@ class RequestIdReused(Taken):
     """The request id stands for other content.
 
     Args:
-        key: The operation that has the request id.
+        operation_id: The operation that has the request id.
     """
 
-    def __init__(self, key: Key, *, request_id: str) -> None:
+    def __init__(self, request_id: str, operation_id: str) -> None:
         super().__init__(
-            f"request_id {request_id} was used with other content by operation {key.operation_id}; "
+            f"request_id {request_id} was used with other content by operation {operation_id}; "
             "send the same content again, or take a new request_id",
             reason="REQUEST_ID_REUSED",
-            metadata={**_names(key), "request_id": request_id},
+            metadata={"request_id": request_id, "operation_id": operation_id},
         )
 
 
 class OperationIdTaken(Taken):
     """The operation id names another operation."""
 
-    def __init__(self, key: Key) -> None:
+    def __init__(self, operation_id: str) -> None:
         super().__init__(
-            f"operation_id {key.operation_id} is taken in namespace {key.namespace}; choose another, or leave it out",
+            f"operation_id {operation_id} is taken in this namespace; choose another, or leave it out",
             reason="OPERATION_ID_TAKEN",
-            metadata=_names(key),
+            metadata={"operation_id": operation_id},
         )
 
 
@@ -146,16 +149,16 @@ class KeyPurged(Taken):
     """The operation of this request id or operation id is gone, and its tombstone keeps the name.
 
     Args:
-        key: The operation that was purged.
         field: `request_id` or `operation_id`.
-        purged: When, in RFC 3339.
+        operation_id: The operation that was purged.
     """
 
-    def __init__(self, key: Key, *, field: str, purged: str) -> None:
+    def __init__(self, field: str, operation_id: str, purged_time: Instant) -> None:
+        time = rfc3339(purged_time)
         super().__init__(
-            f"this {field} belongs to operation {key.operation_id}, which was purged at {purged}; choose another {field}",
+            f"this {field} is that of operation {operation_id}, which was purged at {time}; choose another {field}",
             reason="PURGED",
-            metadata={**_names(key), "field": field, "purged_time": purged},
+            metadata={"field": field, "operation_id": operation_id, "purged_time": time},
         )
 
 
@@ -170,9 +173,11 @@ class UnknownType(Unmet):
         known: The types that workers have announced.
     """
 
-    def __init__(self, type: str, *, known: Collection[str]) -> None:
+    def __init__(self, type: str, known: Collection[str]) -> None:
         self.suggestions = get_close_matches(type, sorted(known), n=3, cutoff=0.6)
-        hint = f"did you mean {' or '.join(self.suggestions)}?" if self.suggestions else "ListTypes tells those there are"
+        hint = (
+            f"did you mean {' or '.join(self.suggestions)}?" if self.suggestions else "ListTypes tells those there are"
+        )
         super().__init__(
             f"no worker has announced type {type}; {hint}",
             reason="UNKNOWN_TYPE",
@@ -183,11 +188,11 @@ class UnknownType(Unmet):
 class Unfinished(Unmet):
     """The operation must be terminal first."""
 
-    def __init__(self, key: Key) -> None:
+    def __init__(self, operation_id: str) -> None:
         super().__init__(
-            f"operation {key.operation_id} is not finished; cancel it and wait for its end first",
+            f"operation {operation_id} is not finished; cancel it and wait for its end first",
             reason="UNFINISHED",
-            metadata=_names(key),
+            metadata={"operation_id": operation_id},
         )
 
 
@@ -213,7 +218,7 @@ class Unavailable(ServiceError):
 class StoreDown(Unavailable):
     """The store does not answer."""
 
-    def __init__(self, *, retry_after: timedelta = _RETRY_AFTER) -> None:
+    def __init__(self, retry_after: timedelta = _RETRY_AFTER) -> None:
         super().__init__(
             "the server's store does not answer; try again with the same request_id",
             reason="STORE_UNAVAILABLE",
@@ -224,10 +229,25 @@ class StoreDown(Unavailable):
 class Draining(Unavailable):
     """This server is stopping."""
 
-    def __init__(self, *, retry_after: timedelta = _RETRY_AFTER) -> None:
+    def __init__(self, retry_after: timedelta = _RETRY_AFTER) -> None:
         super().__init__(
             "this server is stopping; try again, another one may answer",
             reason="DRAINING",
+            retry_after=retry_after,
+        )
+
+
+class SlowReader(Unavailable):
+    """The caller of a stream does not read.
+
+    Args:
+        limit: How long one message waited for it.
+    """
+
+    def __init__(self, limit: timedelta, retry_after: timedelta = _RETRY_AFTER) -> None:
+        super().__init__(
+            f"the stream was not read for {limit.total_seconds():g} s; resume with the last cursor and read faster",
+            reason="SLOW_READER",
             retry_after=retry_after,
         )
 
@@ -239,14 +259,10 @@ class BackPressure(ServiceError):
         limit: Most operations that may wait.
     """
 
-    def __init__(self, *, limit: int, retry_after: timedelta = _RETRY_AFTER) -> None:
+    def __init__(self, limit: int, retry_after: timedelta = _RETRY_AFTER) -> None:
         super().__init__(
             f"{limit} operations wait already, which is the limit; try again later with the same request_id",
             reason="BACKLOG_FULL",
             metadata={"limit": str(limit)},
             retry_after=retry_after,
         )
-
-
-def _names(key: Key) -> dict[str, str]:
-    return {"namespace": key.namespace, "operation_id": key.operation_id}

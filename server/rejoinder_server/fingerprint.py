@@ -36,8 +36,7 @@ def fingerprint(
     Not in are `wait_timeout` and `validate_only`, which change the answer and not the operation, and the namespace, in
     which request ids are unique anyway.
 
-    Args:
-        payload: The payload as it is stored, so a `value` counts as the JSON text that it became.
+    The payload is the one that is stored, so a `value` counts as the JSON text that it became.
     """
     body = payload.data if payload.WhichOneof("body") == "data" else payload.json.encode()
     fields = {
