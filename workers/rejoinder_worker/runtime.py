@@ -1,0 +1,359 @@
+"""One worker process: everything that it does on its I/O loop, and the threads that it runs handlers in.
+
+    token -> Claimer -> claim -> grant -> Intake -> GrantBroker -> worker thread: Execution
+    Execution -> _ended (back on the loop) -> Reporter -> event -> confirm -> Held lets go
+
+All bookkeeping belongs to the loop, so it needs no locks. Worker threads reach it by `call_soon_threadsafe` alone.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import dramatiq
+import structlog
+from dramatiq.middleware import Middleware
+from rejoinder.worker.v1.worker_pb2 import Announcement, Event, Grant, Release, Success, WorkerMessage
+from rejoinder_broker.port import BrokerError, HeldToken, WorkerBroker
+
+from rejoinder_worker.attempt import Attempt, Ending, Stop
+from rejoinder_worker.claimer import Claimer
+from rejoinder_worker.clock import Clock
+from rejoinder_worker.context import Context
+from rejoinder_worker.coroutines import CoroutineThread
+from rejoinder_worker.decoding import decoder
+from rejoinder_worker.execution import Execution, Routine
+from rejoinder_worker.heartbeat import Heartbeat
+from rejoinder_worker.held import Held
+from rejoinder_worker.intake import Intake
+from rejoinder_worker.plugin import GrantBroker
+from rejoinder_worker.progress import ProgressFeed
+from rejoinder_worker.registry import Handler
+from rejoinder_worker.reporter import Reporter
+from rejoinder_worker.slots import Slots
+
+# How long handlers that were told to stop may take to do so before their attempts are released.
+_UNWIND_SECONDS = 1.0
+_CONFIRM_SECONDS = 5.0
+_THREADS_SECONDS = 2.0
+_ANNOUNCE_AGAIN_SECONDS = 1.0
+# How often Dramatiq's idle threads look whether they should end.
+_DRAMATIQ_LOOK_MILLISECONDS = 250
+
+_logger = structlog.get_logger("rejoinder.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeOptions:
+    """What a worker process is told.
+
+    Attributes:
+        worker: Name of the process.
+        threads: Number of slots.
+        claim_interval: Seconds between claims that nothing asked for.
+        heartbeat_interval: Seconds between heartbeats.
+        max_result_bytes: Longest result.
+    """
+
+    worker: str
+    threads: int
+    claim_interval: float
+    heartbeat_interval: float
+    max_result_bytes: int
+
+
+class Runtime:
+    """A worker process; made and used on its I/O loop.
+
+    Args:
+        broker: The connection to the servers; it is started and stopped here.
+        handlers: What the process serves.
+        middleware: The user's own Dramatiq middleware.
+        options: What the process is told.
+        clock: Reads time.
+        randomness: Spreads timers.
+        new_id: Makes the claims' names.
+
+    Raises:
+        RegistrationError: The type hint of a handler is of no use.
+    """
+
+    def __init__(
+        self,
+        broker: WorkerBroker,
+        *,
+        handlers: Sequence[Handler],
+        middleware: Sequence[Middleware],
+        options: RuntimeOptions,
+        clock: Clock,
+        randomness: random.Random,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._broker = broker
+        self._options = options
+        self._clock = clock
+        self._routines = routines(handlers)
+        self._feeds: dict[Attempt, ProgressFeed] = {}
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+
+        self._slots = Slots(options.threads)
+        self._held = Held()
+        self._reporter = Reporter(broker, scheduler=self._loop)
+        self._claimer = Claimer(
+            broker,
+            slots=self._slots,
+            queues=_queues(handlers),
+            worker=options.worker,
+            interval=options.claim_interval,
+            clock=clock,
+            scheduler=self._loop,
+            new_id=new_id,
+            randomness=randomness,
+            has_room=lambda: not self._reporter.is_full,
+        )
+        self._reporter.on_room = self._claimer.wake
+        self._heartbeat = Heartbeat(
+            broker,
+            reporter=self._reporter,
+            held=self._held,
+            slots=self._slots,
+            types=[handler.type for handler in handlers],
+            worker=options.worker,
+            interval=options.heartbeat_interval,
+            clock=clock,
+            scheduler=self._loop,
+            fence=self._fence,
+        )
+        self._intake = Intake(
+            claimer=self._claimer,
+            held=self._held,
+            types=self._routines,
+            clock=clock,
+            start=self._start,
+            release=self._release,
+        )
+        self._announcement = Event(
+            worker=options.worker,
+            announcement=Announcement(types=[handler.announcement() for handler in handlers]),
+        )
+        self._coroutines = CoroutineThread()
+        self._dramatiq = GrantBroker(handlers, middleware=middleware)
+        self._worker = dramatiq.Worker(
+            self._dramatiq, worker_threads=options.threads, worker_timeout=_DRAMATIQ_LOOK_MILLISECONDS
+        )
+
+    async def start(self) -> None:
+        """Start the threads and connect.
+
+        Raises:
+            BrokerRefused: Malformed URL, refused credentials.
+        """
+        self._coroutines.start()
+        self._worker.start()
+        await self._broker.start(self)
+
+    async def shut_down(self, *, grace: float, hurry: asyncio.Event) -> bool:
+        """Let handlers finish, release what is unfinished, and leave.
+
+        A handler that does not stop runs on until the process ends, while its released operation may be granted again.
+
+        Args:
+            grace: Seconds that running handlers have to finish.
+            hurry: Ends that wait early.
+
+        Returns:
+            Whether nothing runs any more and everything reported is durable.
+        """
+        self._claimer.stop()
+        await self._until_quiet(grace, hurry)
+        for attempt in list(self._slots.running):
+            attempt.tell_to_stop(Stop.SHUTDOWN)
+        await self._until_quiet(_UNWIND_SECONDS)
+        for attempt in list(self._slots.running):
+            if not attempt.is_silent:
+                self._release(attempt, "SHUTDOWN")
+        is_clean = await self._leave() and not self._slots.running
+        await self._broker.stop()
+        self._reporter.close()
+        return await self._end_threads() and is_clean
+
+    async def abandon(self) -> None:
+        """End the threads of a process that never worked."""
+        self._claimer.stop()
+        await self._broker.stop()
+        await self._end_threads()
+
+    def connected(self, connection_id: str) -> None:
+        """Introduce the process on a new connection, report what is owed, and claim."""
+        _logger.info("connected to the broker", worker=self._options.worker, connection_id=connection_id)
+        self._announce(connection_id)
+        self._heartbeat.connected()
+        self._reporter.connected()
+        self._claimer.connected()
+
+    def disconnected(self, detail: str) -> None:
+        """Go on with what runs; reports wait."""
+        _logger.info("disconnected from the broker", worker=self._options.worker, detail=detail)
+        self._heartbeat.disconnected()
+        self._claimer.disconnected()
+
+    def token(self, token: HeldToken) -> None:
+        """Take a token."""
+        self._claimer.token(token)
+
+    def message(self, message: WorkerMessage) -> None:
+        """Take a server's message."""
+        match message.WhichOneof("message"):
+            case "grant":
+                self._intake.take(message.grant)
+            case "claim_answer":
+                self._claimer.answered(message.claim_answer)
+            case "heartbeat_answer":
+                self._heartbeat.answered(message.heartbeat_answer)
+            case "stop":
+                self._heartbeat.told_to_stop(message.stop)
+            case _:
+                self.unreadable()  # a server's newer message, which this worker cannot know
+
+    def unreadable(self) -> None:
+        """Count a message that could not be read."""
+        self._heartbeat.unreadable_messages += 1
+        _logger.warning("unreadable message", worker=self._options.worker)
+
+    def _announce(self, connection_id: str) -> None:
+        if self._broker.connection_id != connection_id:
+            return
+
+        def confirmed(future: "asyncio.Future[None]") -> None:
+            if future.cancelled() or future.exception() is not None:
+                self._loop.call_later(_ANNOUNCE_AGAIN_SECONDS, self._announce, connection_id)
+
+        self._reporter.send_once(self._announcement).add_done_callback(confirmed)
+
+    def _start(self, attempt: Attempt) -> None:
+        self._slots.running.add(attempt)
+        self._quiet.clear()
+        feed = ProgressFeed(
+            attempt,
+            worker=self._options.worker,
+            reporter=self._reporter,
+            clock=self._clock,
+            scheduler=self._loop,
+            wake=self._on_loop,
+        )
+        execution = Execution(
+            attempt,
+            routine=self._routines[attempt.grant.type],
+            context=_context(attempt, feed, self._deadline(attempt.grant)),
+            worker=self._options.worker,
+            clock=self._clock,
+            coroutines=self._coroutines,
+            max_result_bytes=self._options.max_result_bytes,
+            finish=lambda execution, ending: self._on_loop(lambda: self._ended(execution, ending)),
+        )
+        self._feeds[attempt] = feed
+        self._dramatiq.start(execution)
+
+    def _deadline(self, grant: Grant) -> datetime | None:
+        if not grant.HasField("attempt_timeout"):
+            return None
+        return self._clock.now() + grant.attempt_timeout.ToTimedelta()
+
+    def _ended(self, execution: Execution, ending: Ending) -> None:
+        attempt = execution.attempt
+        self._dramatiq.forget(execution)
+        self._slots.running.discard(attempt)
+        if attempt.stop is Stop.SHUTDOWN and not isinstance(ending, Success):
+            ending = Release(reason="SHUTDOWN")
+        self._report_end(attempt, ending)
+        self._note_quiet()
+        self._claimer.wake()
+
+    def _release(self, attempt: Attempt, reason: str) -> None:
+        self._report_end(attempt, Release(reason=reason))
+
+    def _report_end(self, attempt: Attempt, ending: Ending) -> None:
+        feed = self._feeds.pop(attempt, None)
+        if attempt.is_silent:
+            return
+        if feed is not None:
+            feed.flush()
+        attempt.is_over = True
+        event = attempt.terminal_event(self._options.worker, ending)
+        self._reporter.send(
+            event, confirmed=lambda: self._held.let_go(attempt), is_wanted=lambda: not attempt.is_fenced
+        )
+
+    def _fence(self, attempt: Attempt) -> None:
+        if attempt in self._slots.running:
+            _logger.warning("attempt fenced", operation_id=attempt.grant.fence.operation_id)
+        attempt.tell_to_stop(Stop.FENCED)
+        self._held.let_go(attempt)
+        self._note_quiet()
+
+    def _note_quiet(self) -> None:
+        if all(attempt.is_silent for attempt in self._slots.running):
+            self._quiet.set()
+
+    async def _until_quiet(self, timeout: float, hurry: asyncio.Event | None = None) -> None:
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._quiet, hurry) if event is not None]
+        try:
+            await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _leave(self) -> bool:
+        self._heartbeat.stop()
+        if self._broker.connection_id is None:
+            return False
+        is_drained = await self._reporter.drained(_CONFIRM_SECONDS)
+        with contextlib.suppress(BrokerError, TimeoutError):  # the servers notice the silence as well
+            await asyncio.wait_for(self._heartbeat.beat(leaving=True), _CONFIRM_SECONDS)
+        return is_drained
+
+    async def _end_threads(self) -> bool:
+        milliseconds = int(_THREADS_SECONDS * 1000)
+        await asyncio.to_thread(self._worker.stop, milliseconds)
+        return await asyncio.to_thread(self._coroutines.stop)
+
+    def _on_loop(self, function: Callable[[], None]) -> None:
+        # A zombie may return after the process's loop has closed; nobody waits for it then.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function)
+
+
+def routines(handlers: Sequence[Handler]) -> dict[str, Routine]:
+    """Make handlers ready to run.
+
+    Raises:
+        RegistrationError: The type hint of a handler is of no use.
+    """
+    return {handler.type: Routine(handler, decoder(handler.function, type_name=handler.type)) for handler in handlers}
+
+
+def _queues(handlers: Sequence[Handler]) -> dict[str, list[str]]:
+    queues: dict[str, list[str]] = defaultdict(list)
+    for handler in handlers:
+        queues[handler.queue].append(handler.type)
+    return queues
+
+
+def _context(attempt: Attempt, feed: ProgressFeed, deadline: datetime | None) -> Context:
+    grant = attempt.grant
+    return Context(
+        grant.fence.operation_id,
+        attempt=grant.fence.attempt,
+        correlation_id=grant.correlation_id,
+        labels=grant.labels,
+        headers=grant.headers,
+        deadline=deadline,
+        on_progress=feed.offer,
+        told_to_stop=lambda: attempt.stop is not None,
+    )
