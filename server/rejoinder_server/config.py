@@ -22,13 +22,18 @@ class ServerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
 
     listen: str = Field("127.0.0.1:50051", description="Address and port to serve gRPC on; port 0 takes a free one.")
-    store: str = Field("sqlite:///rejoinder.db", description="Where operations are kept: sqlite:///PATH or postgresql://….")
+    store: str = Field(
+        "sqlite:///rejoinder.db", description="Where operations are kept: sqlite:///PATH or postgresql://…."
+    )
     broker: str = Field("local://", description="What carries messages to workers: local:// or amqp://….")
     broker_prefix: str = Field(
-        "rejoinder", pattern=r"^[A-Za-z0-9_-]{1,32}$", description="First word of the names of all queues and exchanges."
+        "rejoinder",
+        pattern=r"^[A-Za-z0-9_-]{1,32}$",
+        description="First word of the names of all queues and exchanges.",
     )
     handlers: Names = Field(
-        (), description="Handler modules of the embedded worker; may be repeated. Without any, rejoinder.echo is offered."
+        (),
+        description="Handler modules of the embedded worker; may be repeated. Without any, rejoinder.echo is offered.",
     )
     worker_processes: int = Field(1, ge=0, le=64, description="Processes of the embedded worker; 0 starts none.")
     worker_threads: int = Field(8, ge=1, le=1000, description="Slots of each process of the embedded worker.")
@@ -36,14 +41,22 @@ class ServerSettings(BaseSettings):
     unknown_types: Literal["accept", "refuse"] = Field(
         "refuse", description="What becomes of a submit whose type no worker has ever announced, once any has."
     )
-    max_payload_bytes: int = Field(1024 * 1024, ge=1, le=64 * 1024 * 1024, description="Longest request and result, in bytes.")
-    max_wait: Duration = Field(timedelta(seconds=60), description="Longest wait_timeout of a call; longer ones are cut to it.")
+    max_payload_bytes: int = Field(
+        1024 * 1024, ge=1, le=64 * 1024 * 1024, description="Longest request and result, in bytes."
+    )
+    max_wait: Duration = Field(
+        timedelta(seconds=60), description="Longest wait_timeout of a call; longer ones are cut to it."
+    )
     retention: Duration = Field(timedelta(days=7), description="How long an operation is kept after its end.")
     tombstone_retention: Duration = Field(
         timedelta(days=7), description="How long the ids of a purged operation cannot be used again."
     )
-    attempt_timeout: Duration = Field(timedelta(minutes=30), description="Longest attempt, where neither submit nor handler says.")
-    max_attempts: int = Field(3, ge=1, le=1000, description="Attempts that may fail, where neither submit nor handler says.")
+    attempt_timeout: Duration = Field(
+        timedelta(minutes=30), description="Longest attempt, where neither submit nor handler says."
+    )
+    max_attempts: int = Field(
+        3, ge=1, le=1000, description="Attempts that may fail, where neither submit nor handler says."
+    )
     initial_backoff: Duration = Field(timedelta(seconds=1), description="Wait before the second attempt.")
     backoff_multiplier: float = Field(2.0, ge=1, le=100, description="Factor from one wait to the next.")
     max_backoff: Duration = Field(timedelta(minutes=5), description="Longest wait between attempts.")
@@ -139,6 +152,6 @@ def address(text: str, flag: str) -> tuple[str, int]:
 
 def server_id() -> str:
     """Return a name for this process that says where it runs."""
-    import os  # noqa: PLC0415
+    import os
 
     return f"{socket.gethostname()}-{os.getpid()}"

@@ -10,6 +10,7 @@
 Nothing leaves a terminal state.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -76,9 +77,9 @@ def accept(
     request_id: str,
     fingerprint: str,
     correlation_id: str,
-    labels: dict[str, str],
+    labels: Mapping[str, str],
     priority: int,
-    headers: dict[str, str],
+    headers: Mapping[str, str],
     due_time: Instant,
     timeouts: Timeouts,
     retry_policy: RetryPolicy,

@@ -26,7 +26,10 @@ class Metrics:
             "rejoinder_finished", "Operations that became terminal.", ["type", "state"], registry=registry
         )
         self.attempts_ended = Counter(
-            "rejoinder_attempts_ended", "Attempts that ended, by the transition's reason.", ["reason"], registry=registry
+            "rejoinder_attempts_ended",
+            "Attempts that ended, by the transition's reason.",
+            ["reason"],
+            registry=registry,
         )
         self.queue_seconds = Histogram(
             "rejoinder_queue_seconds", "From due to the first grant.", ["type"], buckets=_LONG, registry=registry
@@ -59,16 +62,24 @@ class Metrics:
         )
         self.tokens = Counter("rejoinder_tokens_offered", "Tokens sent to workers.", registry=registry)
         self.claims = Counter(
-            "rejoinder_claims", "Claims answered: granted, empty (nothing was due) or invalid.", ["answer"], registry=registry
+            "rejoinder_claims",
+            "Claims answered: granted, empty (nothing was due) or invalid.",
+            ["answer"],
+            registry=registry,
         )
         self.grants = Counter(
-            "rejoinder_grants", "Grants: sent, undeliverable (released at once) or unknown.", ["fate"], registry=registry
+            "rejoinder_grants",
+            "Grants: sent, undeliverable (released at once) or unknown.",
+            ["fate"],
+            registry=registry,
         )
         self.workers = Gauge("rejoinder_workers", "Worker processes alive.", registry=registry)
         self.worker_slots = Gauge(
             "rejoinder_worker_slots", "Slots of live worker processes.", ["state"], registry=registry
         )
-        self.zombies = Gauge("rejoinder_zombies", "Handlers that run for an attempt that is not current.", registry=registry)
+        self.zombies = Gauge(
+            "rejoinder_zombies", "Handlers that run for an attempt that is not current.", registry=registry
+        )
         self.watermark_lag_seconds = Gauge(
             "rejoinder_watermark_lag_seconds", "Age of the newest recorded marker.", registry=registry
         )

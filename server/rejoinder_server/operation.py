@@ -5,10 +5,10 @@ messages (`rejoinder.v1.Payload`, `google.rpc.Status`) that only `convert` and `
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 Instant: TypeAlias = int
 Span: TypeAlias = int
@@ -262,6 +262,17 @@ class Watermark:
 
     time: Instant = 0
     judge_from: Instant = 0
+
+
+Layer = TypeVar("Layer", Timeouts, RetryPolicy)
+
+
+def layered(first: Layer, *others: Layer) -> Layer:
+    """Return the first layer, with each field that it leaves open taken from the next layer that says something."""
+    for layer in others:
+        gaps = {entry.name: getattr(layer, entry.name) for entry in fields(first) if getattr(first, entry.name) is None}
+        first = replace(first, **gaps)
+    return first
 
 
 def earliest(*instants: Instant | None) -> Instant | None:

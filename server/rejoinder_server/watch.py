@@ -151,9 +151,7 @@ class Watch:
     async def _send_transition(
         self, operation: Operation, transition: Transition, position: Cursor, send: Send
     ) -> Cursor:
-        position = replace(
-            position, sequence=transition.sequence, nonce=transition.nonce, revision=transition.revision
-        )
+        position = replace(position, sequence=transition.sequence, nonce=transition.nonce, revision=transition.revision)
         # The result travels once, with the transition that it belongs to.
         with_outcome = transition.sequence == operation.sequence
         message = await self._view.message(operation, with_outcome=with_outcome)
