@@ -255,7 +255,7 @@ class App:
         try:
             async with asyncio.timeout(WORKER_START_SECONDS):
                 while not (await self._directory.read(is_latest=True)).workers and not self._has_ended():
-                    await asyncio.sleep(0.05)
+                    await asyncio.sleep(0.05)  # noqa: ASYNC110 # what is waited for stands in the store
         except TimeoutError:
             log.warning("the embedded worker has not announced itself yet, serving without")
 

@@ -332,7 +332,7 @@ def _settle(acceptance: Acceptance, submission: Submission) -> Operation:
         return found
     is_same_key = (found.type, found.request_id) == (wanted.type, wanted.request_id)
     if found.purged_time is not None:
-        raise KeyPurged(found.operation_id, found.purged_time, "request_id" if is_same_key else "operation_id")
+        raise KeyPurged("request_id" if is_same_key else "operation_id", found.operation_id, found.purged_time)
     if not is_same_key:
         raise OperationIdTaken(found.operation_id)
     if found.fingerprint != wanted.fingerprint:

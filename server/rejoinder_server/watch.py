@@ -1,7 +1,7 @@
 """Streams one operation's changes: subscribe, read, send what is committed in order, wait, and again.
 
-Level-triggered: a wake-up only says that it is worth reading. What is sent comes from the store alone, so a lost wake-up
-costs at most one heartbeat interval, and a slow reader costs one flag, not a queue.
+Level-triggered: a wake-up only says that it is worth reading. What is sent comes from the store alone, so a lost
+wake-up costs at most one heartbeat interval, and a slow reader costs one flag, not a queue.
 """
 
 import asyncio

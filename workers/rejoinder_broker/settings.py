@@ -94,7 +94,8 @@ def options(settings: type[BaseSettings]) -> Callable[[Function], Function]:
                 name,
                 multiple=_is_tuple(field),
                 metavar=_metavar(field),
-                help=(field.description or "") + (f" [{variable_of(name)}; default {default}]" if default else f" [{variable_of(name)}]"),
+                help=(field.description or "")
+                + (f" [{variable_of(name)}; default {default}]" if default else f" [{variable_of(name)}]"),
             )(function)
         return function
 

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import TypedDict
 
 from rejoinder.v1 import operation_service_pb2
-
 from rejoinder_client.errors import RejoinderError
 from rejoinder_client.views import Update
 

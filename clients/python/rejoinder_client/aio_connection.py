@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
-from rejoinder.v1.operation_service_pb2_grpc import OperationServiceStub
 
+from rejoinder.v1.operation_service_pb2_grpc import OperationServiceStub
 from rejoinder_client.actions import End, Open, Pause, Read, Show, WatchOptions
 from rejoinder_client.calls import Call
 from rejoinder_client.channel import Endpoint, client_closed

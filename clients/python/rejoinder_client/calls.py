@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
-from rejoinder.v1 import operation_service_pb2
 
+from rejoinder.v1 import operation_service_pb2
 from rejoinder_client import views
 from rejoinder_client.convert import read_limits, read_operation, read_type
 from rejoinder_client.requests import ListOptions, SubmitOptions, make_list, make_submit

@@ -6,9 +6,9 @@ from collections.abc import Generator
 from typing import Any, TypeVar
 
 import grpc
+
 from rejoinder.v1.operation_service_pb2 import WatchStatusRequest, WatchStatusResponse
 from rejoinder.v1.operation_service_pb2_grpc import OperationServiceStub
-
 from rejoinder_client.actions import End, Open, Pause, Read, Show, WatchOptions
 from rejoinder_client.calls import Call
 from rejoinder_client.channel import Endpoint, client_closed

@@ -5,8 +5,8 @@ from typing import Any, cast
 
 from google.protobuf.message import Message
 from google.rpc import status_pb2
-from rejoinder.v1 import operation_pb2
 
+from rejoinder.v1 import operation_pb2
 from rejoinder_client import views
 from rejoinder_client.payload import Payload, read_payload
 from rejoinder_client.status import code_name, plain_details, read_reason

@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import UTC
 
 from rejoinder.v1.operation_service_pb2 import WatchStatusResponse
-
 from rejoinder_client.convert import read_operation, read_progress, read_transition, read_waiting_reason
 from rejoinder_client.views import Operation, Update, UpdateKind
 

@@ -6,8 +6,8 @@ from typing import Any, TypeVar, overload
 
 from google.protobuf import descriptor_pool, json_format, message_factory
 from google.protobuf.message import DecodeError, Message
-from rejoinder.v1 import operation_pb2
 
+from rejoinder.v1 import operation_pb2
 from rejoinder_client.errors import InvalidRequest, RejoinderError
 from rejoinder_client.plain import View, plain
 

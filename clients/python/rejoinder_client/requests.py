@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict, cast
 
 from google.protobuf.message import Message
-from rejoinder.v1 import operation_pb2, operation_service_pb2
 
+from rejoinder.v1 import operation_pb2, operation_service_pb2
 from rejoinder_client.errors import InvalidRequest
 from rejoinder_client.payload import encode
 from rejoinder_client.views import State

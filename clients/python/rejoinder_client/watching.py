@@ -13,7 +13,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 from rejoinder.v1.operation_service_pb2 import WatchStatusRequest, WatchStatusResponse
-
 from rejoinder_client.actions import Action, End, Interruption, Open, Pause, Read, Show, WatchOptions, to_seconds
 from rejoinder_client.convert import read_state
 from rejoinder_client.errors import RejoinderError, Unavailable, WaitTimeout
