@@ -5,7 +5,7 @@ Pure functions. Each collects everything that is wrong with its request before i
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from typing import Protocol
 
@@ -18,9 +18,9 @@ from rejoinder.v1.operation_service_pb2 import (
 from rejoinder_server import check_fields, check_times
 from rejoinder_server.check_fields import Faults
 from rejoinder_server.check_submit import SubmitDraft, submission
-from rejoinder_server.cursor import Cursor, decode_for, decode_page_token
+from rejoinder_server.cursor import Cursor, PageToken, decode_for, decode_page_token, encode_page_token
 from rejoinder_server.limits import Limits
-from rejoinder_server.operation import SECOND, Key, Span, State
+from rejoinder_server.operation import SECOND, Instant, Key, Operation, Span, State
 from rejoinder_server.store.port import Query
 from rejoinder_server.watch import WatchRequest
 
@@ -29,13 +29,13 @@ __all__ = [
     "ListDraft",
     "StatusDraft",
     "SubmitDraft",
-    "cancellation",
+    "cancel_reason",
     "listing",
     "namespace",
     "operation_key",
-    "status",
+    "status_request",
     "submission",
-    "watch",
+    "watch_request",
 ]
 
 DEFAULT_HEARTBEAT: Span = 15 * SECOND
@@ -44,6 +44,8 @@ MAX_HEARTBEAT: Span = 300 * SECOND
 DEFAULT_PAGE_SIZE = 100
 MAX_ALTERNATIVES = 100
 """Most states, types or queues that one listing may name."""
+MAX_PAGE_BYTES = 4 * 1024 * 1024 - 64 * 1024
+"""Most bytes of a page's operations; the rest of the 4 MiB is for what goes around them."""
 
 _DIGEST_CHARACTERS = 16
 
@@ -67,14 +69,14 @@ class StatusDraft:
     Attributes:
         is_full: Whether to show the request payload.
         wait_timeout: How long the answer may wait, within the limit; 0 answers at once.
-        for_change: Whether any visible change ends the wait, not only the terminal state.
+        wait_for_change: Whether any visible change ends the wait, not only the terminal state.
         cursor: The place that a change is counted from; None means the present.
     """
 
     key: Key
     is_full: bool
     wait_timeout: Span
-    for_change: bool
+    wait_for_change: bool
     cursor: Cursor | None
 
 
@@ -91,6 +93,10 @@ class ListDraft:
     query: Query
     query_digest: str
     is_full: bool
+
+    def token_after(self, operation: Operation) -> str:
+        """Return the page token of what follows an operation."""
+        return encode_page_token(PageToken(operation.create_time, operation.operation_id, self.query_digest))
 
 
 def namespace(request: InNamespace) -> str:
@@ -109,7 +115,7 @@ def operation_key(request: OfOperation) -> Key:
     return key
 
 
-def status(request: GetStatusRequest, limits: Limits) -> StatusDraft:
+def status_request(request: GetStatusRequest, limits: Limits) -> StatusDraft:
     """Check a request for an operation's state."""
     faults = Faults()
     key = _key(request, faults)
@@ -121,12 +127,12 @@ def status(request: GetStatusRequest, limits: Limits) -> StatusDraft:
         key=key,
         is_full=request.view == GetStatusRequest.VIEW_FULL,
         wait_timeout=wait_timeout,
-        for_change=request.wait_for == GetStatusRequest.WAIT_FOR_CHANGE,
+        wait_for_change=request.wait_for == GetStatusRequest.WAIT_FOR_CHANGE,
         cursor=decode_for(key, request.cursor) if request.cursor else None,
     )
 
 
-def watch(request: WatchStatusRequest) -> WatchRequest:
+def watch_request(request: WatchStatusRequest) -> WatchRequest:
     """Check a request for a stream of changes."""
     faults = Faults()
     key = _key(request, faults)
@@ -142,48 +148,55 @@ def watch(request: WatchStatusRequest) -> WatchRequest:
     return WatchRequest(key, cursor, request.from_start, heartbeat)
 
 
-def cancellation(request: CancelOperationRequest) -> tuple[Key, str]:
-    """Check a request to stop an operation; return its key and the reason."""
+def cancel_reason(request: CancelOperationRequest) -> str:
+    """Check why an operation is to be stopped."""
     faults = Faults()
-    key = _key(request, faults)
     reason = check_fields.sentence("reason", request.reason, faults)
     faults.raise_any()
-    return key, reason
+    return reason
 
 
 def listing(request: ListOperationsRequest, limits: Limits) -> ListDraft:
     """Check a request for a page of operations."""
     faults = Faults()
-    _check_alternatives(request, faults)
     _check_enum("view", request.view, ListOperationsRequest.View.values(), faults)
     if request.page_size < 0:
         faults.add("page_size", f"is {request.page_size}; it takes 1 to {limits.max_page_size}, or 0 for the default")
-    filters = {
-        "namespace": check_fields.namespace(request.namespace, faults),
-        "states": sorted(set(request.states)),
-        "types": sorted({check_fields.type_name(type, faults, "types") for type in request.types}),
-        "queues": sorted({check_fields.foreign_id("queues", queue, faults) for queue in request.queues}),
-        "correlation_id": check_fields.foreign_id("correlation_id", request.correlation_id, faults),
-        "labels": check_fields.labels(request.labels, limits, faults),
-        "error_reason": check_fields.foreign_id("error_reason", request.error_reason, faults),
-        **{
-            name: check_times.instant(getattr(request, name), name, faults) if request.HasField(name) else None
-            for name in ("create_time_from", "create_time_before")
-        },
-    }
+    query = _query(request, limits, faults)
     faults.raise_any()
+    filters = asdict(replace(query, limit=0))
     digest = sha256(json.dumps(filters, sort_keys=True).encode()).hexdigest()[:_DIGEST_CHARACTERS]
-    before = None
     if request.page_token:
         token = decode_page_token(request.page_token, query_digest=digest)
-        before = token.create_time, token.operation_id
-    filters["states"] = [State(state) for state in filters["states"]]
-    limit = min(request.page_size or DEFAULT_PAGE_SIZE, limits.max_page_size)
-    return ListDraft(
-        query=Query(**filters, before=before, limit=limit),
-        query_digest=digest,
-        is_full=request.view == ListOperationsRequest.VIEW_FULL,
+        query = replace(query, before=(token.create_time, token.operation_id))
+    return ListDraft(query=query, query_digest=digest, is_full=request.view == ListOperationsRequest.VIEW_FULL)
+
+
+def _query(request: ListOperationsRequest, limits: Limits, faults: Faults) -> Query:
+    """Return the first page's query; its filters are in one order, whatever the caller's."""
+    known = {int(state): state for state in State}
+    for field, given in (("states", request.states), ("types", request.types), ("queues", request.queues)):
+        if len(given) > MAX_ALTERNATIVES:
+            faults.add(field, f"has {len(given)} entries, the limit is {MAX_ALTERNATIVES}")
+    states = sorted(set(request.states))
+    for state in states:
+        _check_enum("states", state, known, faults)
+    return Query(
+        namespace=check_fields.namespace(request.namespace, faults),
+        states=[known[state] for state in states if state in known],
+        types=sorted({check_fields.type_name(name, faults, "types") for name in request.types}),
+        queues=sorted({check_fields.foreign_id("queues", queue, faults) for queue in request.queues}),
+        correlation_id=check_fields.foreign_id("correlation_id", request.correlation_id, faults),
+        labels=check_fields.labels(request.labels, limits, faults),
+        error_reason=check_fields.foreign_id("error_reason", request.error_reason, faults),
+        create_time_from=_time(request, "create_time_from", faults),
+        create_time_before=_time(request, "create_time_before", faults),
+        limit=min(request.page_size or DEFAULT_PAGE_SIZE, limits.max_page_size),
     )
+
+
+def _time(request: ListOperationsRequest, name: str, faults: Faults) -> Instant | None:
+    return check_times.instant(getattr(request, name), name, faults) if request.HasField(name) else None
 
 
 def _key(request: OfOperation, faults: Faults) -> Key:
@@ -195,11 +208,3 @@ def _key(request: OfOperation, faults: Faults) -> Key:
 def _check_enum(field: str, value: int, known: Iterable[int], faults: Faults) -> None:
     if value not in known:
         faults.add(field, f"is {value}, which this server does not know; leave it out, or ask a newer server")
-
-
-def _check_alternatives(request: ListOperationsRequest, faults: Faults) -> None:
-    for field, given in (("states", request.states), ("types", request.types), ("queues", request.queues)):
-        if len(given) > MAX_ALTERNATIVES:
-            faults.add(field, f"has {len(given)} entries, the limit is {MAX_ALTERNATIVES}")
-    for state in set(request.states):
-        _check_enum("states", state, tuple(State), faults)

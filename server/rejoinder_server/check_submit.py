@@ -48,7 +48,7 @@ def submission(request: SubmitRequest, limits: Limits, now: Instant) -> SubmitDr
     """
     faults = Faults()
     namespace = check_fields.namespace(request.namespace, faults)
-    type = check_fields.type_name(request.type, faults)
+    name = check_fields.type_name(request.type, faults)
     body = payload(request.payload, faults, most_bytes=limits.max_payload_bytes)
     request_id = check_fields.foreign_id("request_id", request.request_id, faults)
     operation_id = request.operation_id and check_fields.operation_id(request.operation_id, faults)
@@ -64,7 +64,7 @@ def submission(request: SubmitRequest, limits: Limits, now: Instant) -> SubmitDr
     run_time = due_time if delay is None else now + delay
     return SubmitDraft(
         namespace=namespace,
-        type=type,
+        type=name,
         request=body.SerializeToString(deterministic=True),
         request_id=request_id or None,
         operation_id=operation_id or None,
@@ -79,7 +79,7 @@ def submission(request: SubmitRequest, limits: Limits, now: Instant) -> SubmitDr
         validate_only=request.validate_only,
         fingerprint=fingerprint(
             body,
-            type=type,
+            type=name,
             operation_id=operation_id,
             correlation_id=correlation_id,
             labels=labels,

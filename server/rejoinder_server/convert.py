@@ -23,6 +23,7 @@ from rejoinder_server.operation import (
     Timeouts,
     Transition,
     TypeRecord,
+    WorkerRecord,
 )
 
 OperationMessage: TypeAlias = operation_pb2.Operation
@@ -109,6 +110,24 @@ def type_record(message: worker_pb2.TypeAnnouncement, *, last_seen_time: Instant
         timeouts=timeouts(message.timeouts),
         retry_policy=retry_policy(message.retry_policy),
         last_seen_time=last_seen_time,
+    )
+
+
+def type_message(
+    record: TypeRecord, *, workers: Sequence[WorkerRecord], waiting_count: int
+) -> operation_pb2.OperationType:
+    """Return a type as ListTypes tells it, with the live workers that serve it and what waits for them."""
+    return operation_pb2.OperationType(
+        name=record.name,
+        queue=record.queue,
+        description=record.description,
+        timeouts=timeouts_message(record.timeouts),
+        retry_policy=retry_policy_message(record.retry_policy),
+        live_workers=len(workers),
+        free_slots=sum(worker.free_slots for worker in workers),
+        total_slots=sum(worker.total_slots for worker in workers),
+        waiting_count=waiting_count,
+        last_seen_time=timestamp(record.last_seen_time),
     )
 
 
