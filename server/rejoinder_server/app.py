@@ -243,7 +243,6 @@ class App:
                 f"--threads={settings.worker_threads}",
                 f"--heartbeat-interval={round(settings.lease.total_seconds() * 1000 / 3)}ms",
                 f"--max-result-bytes={settings.max_payload_bytes}",
-                f"--log-level={settings.log_level}",
                 f"--log-format={settings.log_format}",
             ],
         )
@@ -255,7 +254,7 @@ class App:
         try:
             async with asyncio.timeout(WORKER_START_SECONDS):
                 while not (await self._directory.read(is_latest=True)).workers and not self._has_ended():
-                    await asyncio.sleep(0.05)  # noqa: ASYNC110 # what is waited for stands in the store
+                    await asyncio.sleep(0.05)  # what is waited for stands in the store
         except TimeoutError:
             log.warning("the embedded worker has not announced itself yet, serving without")
 

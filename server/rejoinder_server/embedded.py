@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import structlog
 
+from rejoinder_broker.settings import PREFIX
+
 log = structlog.get_logger(__name__)
 
 RESTART_SECONDS = 1.0
@@ -18,7 +20,7 @@ ECHO = "rejoinder_worker.echo"
 class EmbeddedWorker:
     """Runs `rejoinder-worker` as a child that speaks to the local broker, and starts it again when it ends.
 
-    The child ends by itself when this process dies: the pipe on its standard input closes then.
+    The child ends by itself when this process dies, because a pipe that it holds one end of closes then.
     """
 
     def __init__(self, *, broker_url: str, handlers: Sequence[str], arguments: Sequence[str]) -> None:
@@ -41,10 +43,20 @@ class EmbeddedWorker:
             WorkerRefused: The child says that it can never run like this.
         """
         while not self._is_stopping:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=subprocess.PIPE, stdout=sys.stderr, env=self._environment()
-            )
-            code = await self._process.wait()
+            child_end, own_end = os.pipe()
+            try:
+                self._process = await asyncio.create_subprocess_exec(
+                    *self._command,
+                    f"--exit-with-parent={child_end}",
+                    stdin=subprocess.DEVNULL,
+                    stdout=sys.stderr,
+                    env=_environment(),
+                    pass_fds=[child_end],
+                )
+                os.close(child_end)
+                code = await self._process.wait()
+            finally:
+                os.close(own_end)
             if self._is_stopping:
                 return
             if code == 2:
@@ -66,10 +78,11 @@ class EmbeddedWorker:
             process.kill()
             await process.wait()
 
-    def _environment(self) -> dict[str, str]:
-        """Hand on the environment but for what is the server's own."""
-        return {name: value for name, value in os.environ.items() if not name.startswith("REJOINDER_STORE")}
-
 
 class WorkerRefused(Exception):
     """The embedded worker can never run like this."""
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment without the server's own variables: a worker has no store credentials."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}

@@ -17,7 +17,7 @@ from rejoinder_server import check, convert, lifecycle
 from rejoinder_server.announcer import Announcer
 from rejoinder_server.batcher import Batcher
 from rejoinder_server.clock import StoreClock
-from rejoinder_server.cursor import cursor_of, encode
+from rejoinder_server.cursor import PageToken, cursor_of, encode, encode_page_token
 from rejoinder_server.directory import DirectoryReader
 from rejoinder_server.editor import Editor
 from rejoinder_server.errors import (
@@ -46,7 +46,7 @@ from rejoinder_server.operation import (
 from rejoinder_server.reader import Reader
 from rejoinder_server.store.port import ByKey, Moment, Store, Submission
 from rejoinder_server.view import View
-from rejoinder_server.watch import Watch, WatchRequest
+from rejoinder_server.watch import Watch
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +54,9 @@ Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 MOST_SUBMITS = 256
 """Submits that share a commit at most."""
+
+MOST_PAGE_BYTES = 4 * 1024 * 1024 - 64 * 1024
+"""Operations of one page, so that the response stays below the 4 MiB that clients take."""
 
 DEADLINE_MARGIN_SECONDS = 0.5
 """A long poll answers this long before its caller's deadline."""
@@ -133,13 +136,13 @@ class OperationService(OperationServiceServicer):
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         """Answer the operation as it is, or wait for a change first."""
-        query = check.status_request(request, self._limits)
+        query = check.status(request, self._limits)
         operation = await self._reader.read(query.key)
         seen = query.cursor or cursor_of(operation)
 
         def done(now: Operation) -> bool:
             is_changed = (now.uid, now.revision) != (seen.uid, seen.revision)
-            return now.state.is_terminal or (query.wait_for_change and is_changed)
+            return now.state.is_terminal or (query.for_change and is_changed)
 
         is_done = done(operation)
         if query.wait_timeout and not is_done:
@@ -155,13 +158,11 @@ class OperationService(OperationServiceServicer):
         self, request: pb.WatchStatusRequest, context: Context
     ) -> None:
         """Stream the operation's changes until it is terminal."""
-        query = check.watch_request(request)
-        watch = WatchRequest(query.key, query.cursor, query.from_start, query.heartbeat)
-        await self._watch.stream(watch, context.write)
+        await self._watch.stream(check.watch(request), context.write)
 
     async def CancelOperation(self, request: pb.CancelOperationRequest, context: Context) -> pb.CancelOperationResponse:
         """End a waiting operation, ask a running one to stop."""
-        key, reason = check.operation_key(request), check.cancel_reason(request)
+        key, reason = check.cancellation(request)
         operation = await self._edit(key, lambda edit: edit.cancel(reason))
         log.info("cancel asked for", operation_id=key.operation_id, state=operation.state.name)
         return pb.CancelOperationResponse(operation=await self._view.message(operation, with_attempts=True))
@@ -172,9 +173,7 @@ class OperationService(OperationServiceServicer):
         # One more than the page tells whether another page follows.
         found = await self._store.query(replace(listing.query, limit=listing.query.limit + 1))
         page = found[: listing.query.limit]
-        messages = await self._view.messages(
-            page, with_request=listing.is_full, with_attempts=listing.is_full, with_outcome=True
-        )
+        messages = await self._view.messages(page, with_request=listing.is_full, with_attempts=listing.is_full)
         if not listing.is_full:
             for message in messages:
                 message.ClearField("result")
@@ -182,12 +181,15 @@ class OperationService(OperationServiceServicer):
         size = 0
         for message in messages:
             size += message.ByteSize() + 16
-            if size > check.MAX_PAGE_BYTES and response.operations:
+            if size > MOST_PAGE_BYTES and response.operations:
                 break
             response.operations.append(message)
         count = len(response.operations)
         if count < len(found):
-            response.next_page_token = listing.token_after(page[count - 1])
+            last = page[count - 1]
+            response.next_page_token = encode_page_token(
+                PageToken(last.create_time, last.operation_id, listing.query_digest)
+            )
         return response
 
     async def DeleteOperation(self, request: pb.DeleteOperationRequest, context: Context) -> pb.DeleteOperationResponse:

@@ -1,1 +1,33 @@
-"""What carries messages between servers and workers: the Broker port and its two implementations."""
+"""The broker between servers and workers: a port, and RabbitMQ or a local socket behind it."""
+
+from .factory import server_broker, worker_broker
+from .local import LocalServerBroker, LocalWorkerBroker
+from .port import (
+    BrokerError,
+    BrokerRefused,
+    BrokerUnavailable,
+    HeldToken,
+    Kind,
+    RefusedEvent,
+    ServerBroker,
+    ServerHandlers,
+    WorkerBroker,
+    WorkerHandlers,
+)
+
+__all__ = [
+    "BrokerError",
+    "BrokerRefused",
+    "BrokerUnavailable",
+    "HeldToken",
+    "Kind",
+    "LocalServerBroker",
+    "LocalWorkerBroker",
+    "RefusedEvent",
+    "ServerBroker",
+    "ServerHandlers",
+    "WorkerBroker",
+    "WorkerHandlers",
+    "server_broker",
+    "worker_broker",
+]
