@@ -37,7 +37,8 @@ class Faults:
 
 def shown(text: str) -> str:
     """Return a caller's text as it may stand in a message: quoted, escaped and cut."""
-    return repr(text) if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]!r}…"
+    quoted = repr(text[:_MOST_SHOWN])
+    return quoted if quoted == repr(text) and len(quoted) <= _MOST_SHOWN else f"{quoted[:_MOST_SHOWN]}…"
 
 
 def namespace(text: str, faults: Faults) -> str:

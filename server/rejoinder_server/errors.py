@@ -34,7 +34,6 @@ Violation: TypeAlias = tuple[str, str]
 INVALID_FIELD = "INVALID_FIELD"
 
 _RETRY_AFTER = timedelta(seconds=1)
-# Trailers of more than 8 KiB are dropped with the whole status, so an answer names only the first few violations.
 _MOST_VIOLATIONS = 10
 _MOST_VIOLATIONS_IN_WORDS = 3
 
@@ -248,6 +247,17 @@ class SlowReader(Unavailable):
         super().__init__(
             f"the stream was not read for {limit.total_seconds():g} s; resume with the last cursor and read faster",
             reason="SLOW_READER",
+            retry_after=retry_after,
+        )
+
+
+class Interrupted(Unavailable):
+    """What the call waited for was given up inside this server."""
+
+    def __init__(self, retry_after: timedelta = _RETRY_AFTER) -> None:
+        super().__init__(
+            "the call was interrupted inside the server; try again with the same request_id or cursor",
+            reason="INTERRUPTED",
             retry_after=retry_after,
         )
 

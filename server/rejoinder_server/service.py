@@ -17,7 +17,7 @@ from rejoinder_server import check, convert, lifecycle
 from rejoinder_server.announcer import Announcer
 from rejoinder_server.batcher import Batcher
 from rejoinder_server.clock import StoreClock
-from rejoinder_server.cursor import PageToken, cursor_of, encode, encode_page_token
+from rejoinder_server.cursor import cursor_of, encode
 from rejoinder_server.directory import DirectoryReader
 from rejoinder_server.editor import Editor
 from rejoinder_server.errors import (
@@ -136,13 +136,13 @@ class OperationService(OperationServiceServicer):
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         """Answer the operation as it is, or wait for a change first."""
-        query = check.status(request, self._limits)
+        query = check.status_request(request, self._limits)
         operation = await self._reader.read(query.key)
         seen = query.cursor or cursor_of(operation)
 
         def done(now: Operation) -> bool:
             is_changed = (now.uid, now.revision) != (seen.uid, seen.revision)
-            return now.state.is_terminal or (query.for_change and is_changed)
+            return now.state.is_terminal or (query.wait_for_change and is_changed)
 
         is_done = done(operation)
         if query.wait_timeout and not is_done:
@@ -158,11 +158,11 @@ class OperationService(OperationServiceServicer):
         self, request: pb.WatchStatusRequest, context: Context
     ) -> None:
         """Stream the operation's changes until it is terminal."""
-        await self._watch.stream(check.watch(request), context.write)
+        await self._watch.stream(check.watch_request(request), context.write)
 
     async def CancelOperation(self, request: pb.CancelOperationRequest, context: Context) -> pb.CancelOperationResponse:
         """End a waiting operation, ask a running one to stop."""
-        key, reason = check.cancellation(request)
+        key, reason = check.operation_key(request), check.cancel_reason(request)
         operation = await self._edit(key, lambda edit: edit.cancel(reason))
         log.info("cancel asked for", operation_id=key.operation_id, state=operation.state.name)
         return pb.CancelOperationResponse(operation=await self._view.message(operation, with_attempts=True))
@@ -186,10 +186,7 @@ class OperationService(OperationServiceServicer):
             response.operations.append(message)
         count = len(response.operations)
         if count < len(found):
-            last = page[count - 1]
-            response.next_page_token = encode_page_token(
-                PageToken(last.create_time, last.operation_id, listing.query_digest)
-            )
+            response.next_page_token = listing.token_after(page[count - 1])
         return response
 
     async def DeleteOperation(self, request: pb.DeleteOperationRequest, context: Context) -> pb.DeleteOperationResponse:

@@ -104,7 +104,7 @@ class History:
             progress=progress,
             attempt=update.attempt,
             revision=message.revision,
-            update_time=update.time.ToDatetime(tzinfo=UTC),
+            update_time=update.time.ToDatetime(tzinfo=UTC) if update.HasField("time") else None,
         )
         self._advance(message, operation)
         return replace(self._update(UpdateKind.PROGRESS), progress=progress)

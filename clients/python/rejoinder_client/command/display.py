@@ -30,6 +30,12 @@ _STYLES = {
 class Display(Protocol):
     """Shows people how an operation comes along."""
 
+    shares_screen: bool
+    """It moves on the terminal that standard output goes to, so lines must go through `line`."""
+
+    def line(self, text: str) -> None:
+        """Print a line of data on standard output."""
+
     def update(self, operation: Operation) -> None:
         """Show the operation as it is now."""
 
@@ -61,11 +67,16 @@ class Lines:
     """One line for each change of state, and at most one a second for progress."""
 
     def __init__(self, clock: Callable[[], float], *, tells: bool) -> None:
+        self.shares_screen = False
         self._clock = clock
         self._tells = tells
         self._state = ""
         self._progress = ""
         self._progress_at = float("-inf")
+
+    def line(self, text: str) -> None:
+        """Print a line of data."""
+        click.echo(text)
 
     def update(self, operation: Operation) -> None:
         """Print what is new."""
@@ -115,6 +126,7 @@ class Bar:
     """A live bar; changes of state stay above it as lines."""
 
     def __init__(self, console: Console, *, tells: bool) -> None:
+        self.shares_screen = sys.stdout.isatty()
         self._console = console
         self._tells = tells
         self._progress = Progress(
@@ -125,12 +137,18 @@ class Bar:
             TimeElapsedColumn(),
             console=console,
             transient=True,
-            # On one terminal both streams share the screen; a redirected standard output must stay redirected.
-            redirect_stdout=sys.stdout.isatty(),
+            redirect_stdout=False,
             redirect_stderr=False,
         )
         self._task: TaskID | None = None
         self._state = ""
+
+    def line(self, text: str) -> None:
+        """Print a line of data, above the bar if that is on the same screen."""
+        if self.shares_screen:
+            self._console.print(Text(text), soft_wrap=True)
+        else:
+            click.echo(text)
 
     def update(self, operation: Operation) -> None:
         """Move the bar, and print a change of state above it."""

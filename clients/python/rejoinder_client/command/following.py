@@ -1,5 +1,6 @@
 """Following one operation to its end, and leaving it in good order."""
 
+import json
 import shlex
 from dataclasses import dataclass
 from datetime import timedelta
@@ -66,9 +67,10 @@ def _show(update: Update, display: Display, connecting: Connecting, following: F
     if not following.shows_updates or update.kind is UpdateKind.HEARTBEAT:
         return
     if connecting.output == "json":
-        print_json(update, indent=None)
-    else:
-        click.echo(clean(describe_update(update)))
+        display.line(json.dumps(update.to_dict(), ensure_ascii=False))
+    elif update.kind is not UpdateKind.PROGRESS or not display.shares_screen:
+        # On a shared screen the bar shows the progress.
+        display.line(clean(describe_update(update)))
 
 
 def _print_end(operation: Operation, connecting: Connecting, following: Following) -> None:
