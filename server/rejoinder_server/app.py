@@ -253,8 +253,8 @@ class App:
         """Serve only once the embedded worker's types are known, or submits would not get their defaults."""
         try:
             async with asyncio.timeout(WORKER_START_SECONDS):
-                while not (await self._directory.read(is_latest=True)).workers and not self._has_ended():
-                    await asyncio.sleep(0.05)  # what is waited for stands in the store
+                while not (await self._directory.read(is_latest=True)).workers and not self._has_ended():  # noqa: ASYNC110 # what is waited for stands in the store
+                    await asyncio.sleep(0.05)
         except TimeoutError:
             log.warning("the embedded worker has not announced itself yet, serving without")
 

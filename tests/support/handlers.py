@@ -1,0 +1,101 @@
+"""Handlers for end-to-end tests; what they did can be read from a side-effect log, a file that the request names."""
+
+import asyncio
+import os
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from rejoinder_worker import Context, PermanentError, handler
+
+
+def _log(context: Context, request: dict[str, Any], what: str) -> None:
+    """Append one line to the side-effect log, in one write so that processes do not mix."""
+    if "log" in request:
+        line = f"{context.operation_id} {context.attempt} {os.getpid()} {what}\n"
+        descriptor = os.open(request["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(descriptor, line.encode())
+        os.close(descriptor)
+
+
+def _await_file(context: Context, path: Path) -> None:
+    while not path.exists():
+        context.raise_if_cancelled()
+        time.sleep(0.005)
+
+
+@handler("test.echo", queue="test", description="Answers its request.")
+def echo(context: Context, request: Any) -> Any:
+    return request
+
+
+@handler("test.work", queue="test", initial_backoff=timedelta(milliseconds=50))
+def work(context: Context, request: dict[str, Any]) -> dict[str, Any]:
+    """Take `seconds`, and say so in the log."""
+    _log(context, request, "start")
+    deadline = time.monotonic() + request.get("seconds", 0)
+    while time.monotonic() < deadline:
+        context.raise_if_cancelled()
+        time.sleep(0.005)
+    _log(context, request, "end")
+    return {"index": request.get("index")}
+
+
+@handler("test.steps", queue="test")
+def steps(context: Context, request: dict[str, Any]) -> int:
+    """Report `steps` steps, each of which the test allows by making the file `gate`.N."""
+    for index in range(1, request["steps"] + 1):
+        _await_file(context, Path(f"{request['gate']}.{index}"))
+        context.progress(index, total=request["steps"], unit="steps", message=f"step {index}")
+    return int(request["steps"])
+
+
+@handler("test.hold", queue="test")
+def hold(context: Context, request: dict[str, Any]) -> str:
+    """Run until the file `gate` exists, or until it is cancelled."""
+    _log(context, request, "start")
+    _await_file(context, Path(request["gate"]))
+    return "released"
+
+
+@handler("test.hold_async", queue="test")
+async def hold_async(context: Context, request: dict[str, Any]) -> str:
+    """Run until the file `gate` exists, or until it is cancelled."""
+    _log(context, request, "start")
+    while not Path(request["gate"]).exists():
+        await asyncio.sleep(0.005)
+    return "released"
+
+
+@handler("test.flaky", queue="test", max_attempts=5, initial_backoff=timedelta(milliseconds=50))
+def flaky(context: Context, request: dict[str, Any]) -> int:
+    """Fail `failures` times, then answer the attempt."""
+    if context.attempt <= request["failures"]:
+        raise ValueError(f"attempt {context.attempt} fails")
+    return context.attempt
+
+
+@handler("test.fail", queue="test", max_attempts=2, initial_backoff=timedelta(milliseconds=50))
+def fail(context: Context, request: Any) -> None:
+    raise LookupError("it is not there")
+
+
+@handler("test.fail_for_good", queue="test")
+def fail_for_good(context: Context, request: Any) -> None:
+    raise PermanentError("never like this")
+
+
+@handler("test.unencodable", queue="test")
+def unencodable(context: Context, request: Any) -> Any:
+    return {"when": {"deep": object()}}
+
+
+@handler("test.large", queue="test")
+def large(context: Context, request: dict[str, Any]) -> bytes:
+    return b"x" * int(request["bytes"])
+
+
+@handler("test.nul_progress", queue="test", max_attempts=1)
+def nul_progress(context: Context, request: Any) -> None:
+    context.progress(1, message="a\0b")
