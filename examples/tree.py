@@ -3,7 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,10 +19,12 @@ class CountRequest:
 
     Attributes:
         paths: Folders, each of which is counted with everything below it. Symbolic links are not followed.
+        leave_out: Folders that are passed over with everything below them.
         most_kinds: Kinds that the result lists, those with the most bytes; the others are added up.
     """
 
     paths: list[str]
+    leave_out: list[str] = field(default_factory=list)
     most_kinds: int = 100
 
     def __post_init__(self) -> None:
@@ -73,7 +75,8 @@ class CountResult:
 @handler("tree.count", queue="examples", attempt_timeout=timedelta(minutes=10), max_attempts=2)
 def count_tree(context: Context, request: CountRequest) -> CountResult:
     """Counts the files, lines and bytes below some folders by kind."""
-    files = [file for path in request.paths for file in _files_below(_folder(path), context)]
+    left_out = {Path(path) for path in request.leave_out}
+    files = [file for path in request.paths for file in _files_below(_folder(path), left_out, context)]
     kinds: defaultdict[str, KindCount] = defaultdict(lambda: KindCount(""))
     unreadable = 0
     for index, file in enumerate(files):
@@ -104,9 +107,10 @@ def _folder(path: str) -> Path:
     return folder
 
 
-def _files_below(folder: Path, context: Context) -> Iterator[Path]:
-    for parent, _, names in os.walk(folder):
+def _files_below(folder: Path, left_out: set[Path], context: Context) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
         context.raise_if_cancelled()
+        folders[:] = [name for name in folders if Path(parent, name) not in left_out]
         for name in names:
             file = Path(parent, name)
             if file.is_file() and not file.is_symlink():

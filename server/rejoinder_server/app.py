@@ -15,6 +15,7 @@ from prometheus_client import start_http_server
 from rejoinder.v1 import operation_service_pb2
 from rejoinder.v1.operation_service_pb2_grpc import add_OperationServiceServicer_to_server
 from rejoinder_broker import server_broker
+from rejoinder_broker.settings import format_duration
 from rejoinder_server.announcer import Announcer
 from rejoinder_server.census import Census
 from rejoinder_server.clock import StoreClock
@@ -43,9 +44,7 @@ log = structlog.get_logger(__name__)
 WORKER_START_SECONDS = 15.0
 """How long an embedded server waits for its worker to announce its types before it serves without."""
 
-SCHEDULE_INTERVAL_SECONDS = 10.0
 MESSAGE_SLACK_BYTES = 4 * 1024 * 1024
-STOP_SECONDS = 10.0
 
 GRPC_OPTIONS = (
     # A second server on the same port must fail, not share it silently.
@@ -107,7 +106,11 @@ class App:
         self._reader = reader = Reader(store)
         self._directory = directory = DirectoryReader(store=store, clock=clock)
         self._scheduler = scheduler = Scheduler(
-            store=store, broker=broker, clock=clock, metrics=metrics, interval=SCHEDULE_INTERVAL_SECONDS
+            store=store,
+            broker=broker,
+            clock=clock,
+            metrics=metrics,
+            interval=settings.schedule_interval.total_seconds(),
         )
         self._announcer = announcer = Announcer(
             server=self._server, hub=hub, broker=broker, scheduler=scheduler, clock=clock, metrics=metrics
@@ -241,7 +244,8 @@ class App:
             arguments=[
                 f"--processes={settings.worker_processes}",
                 f"--threads={settings.worker_threads}",
-                f"--heartbeat-interval={round(settings.lease.total_seconds() * 1000 / 3)}ms",
+                f"--heartbeat-interval={format_duration(settings.lease / 3)}",
+                f"--claim-interval={format_duration(settings.claim_interval)}",
                 f"--max-result-bytes={settings.max_payload_bytes}",
                 f"--log-format={settings.log_format}",
             ],

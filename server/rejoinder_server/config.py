@@ -37,6 +37,9 @@ class ServerSettings(BaseSettings):
     )
     worker_processes: int = Field(1, ge=0, le=64, description="Processes of the embedded worker; 0 starts none.")
     worker_threads: int = Field(8, ge=1, le=1000, description="Slots of each process of the embedded worker.")
+    claim_interval: Duration = Field(
+        timedelta(seconds=5), description="Time between claims of the embedded worker that nothing asked for."
+    )
     metrics_listen: str = Field("", description="Address and port to serve Prometheus metrics on; empty serves none.")
     unknown_types: Literal["accept", "refuse"] = Field(
         "refuse", description="What becomes of a submit whose type no worker has ever announced, once any has."
@@ -70,6 +73,9 @@ class ServerSettings(BaseSettings):
         timedelta(seconds=30), description="How long a running handler may go on after its cancel was asked for."
     )
     sweep_interval: Duration = Field(timedelta(seconds=1), description="Time between looks for passed deadlines.")
+    schedule_interval: Duration = Field(
+        timedelta(seconds=10), description="Longest time between looks for waiting operations that have become due."
+    )
     write_timeout: Duration = Field(
         timedelta(seconds=60), description="How long a watch may wait for a reader that does not read before it is cut."
     )

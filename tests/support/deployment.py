@@ -14,6 +14,8 @@ from tests.support.processes import Server, Worker
 from tests.support.rabbitmq import RabbitNode
 from tests.support.waiting import eventually_sync
 
+SLOW = ("--sweep-interval=1h", "--schedule-interval=1h")
+
 HANDLERS = "tests.support.handlers"
 
 
@@ -130,14 +132,14 @@ def deployment(
     folder = tmp_path_factory.mktemp(request.param)
     with ExitStack() as stack:
         if request.param == "embedded":
-            yield stack.enter_context(Embedded(folder, "--sweep-interval=1h"))
+            yield stack.enter_context(Embedded(folder, *SLOW, "--claim-interval=1h"))
         else:
             cluster: PostgresCluster = request.getfixturevalue("postgres_cluster")
             node: RabbitNode = request.getfixturevalue("rabbit_node")
             yield stack.enter_context(
                 Distributed(
                     folder,
-                    "--sweep-interval=1h",
+                    *SLOW,
                     database_url=cluster.new_database(),
                     broker_url=node.new_vhost(),
                     worker_arguments=["--claim-interval=1h"],

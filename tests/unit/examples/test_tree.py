@@ -32,6 +32,12 @@ def test_every_file_is_counted_once_and_by_kind(tree: Path) -> None:
     assert expected == count_tree(Context("op"), CountRequest([str(tree)]))
 
 
+def test_a_folder_is_left_out_with_everything_below(tree: Path) -> None:
+    request = CountRequest([str(tree)], leave_out=[str(tree / "sub"), "/no/such/folder"])
+    expected = [KindCount(".py", 1, 2, 8), KindCount(NO_KIND, 1, 0, 0)]
+    assert expected == count_tree(Context("op"), request).kinds
+
+
 def test_kinds_beyond_the_limit_are_added_up(tree: Path) -> None:
     result = count_tree(Context("op"), CountRequest([str(tree)], most_kinds=1))
     assert [KindCount(".py", 2, 2, 22), KindCount(OTHER_KINDS, 2, 3, 3)] == result.kinds
