@@ -13,6 +13,7 @@ import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
+
 from rejoinder.v1 import operation_pb2, operation_service_pb2
 from rejoinder.v1.operation_service_pb2_grpc import OperationServiceServicer, add_OperationServiceServicer_to_server
 
@@ -170,14 +171,23 @@ def snapshot(revision: int, state: State = State.STATE_RUNNING, *, gap: bool = F
 
 
 def transition(
-    revision: int, sequence: int, state: State = State.STATE_RUNNING, *, reason: str = "GRANTED"
+    revision: int,
+    sequence: int,
+    state: State = State.STATE_RUNNING,
+    *,
+    reason: str = "GRANTED",
+    sent_as: operation_pb2.Operation | None = None,
 ) -> WatchStatusResponse:
-    """Return a transition message whose cursor is `c<revision>`."""
+    """Return a transition message whose cursor is `c<revision>`; `sent_as` is an operation that is further by now."""
     return WatchStatusResponse(
         cursor=f"c{revision}",
         revision=revision,
         transition=operation_pb2.Transition(
-            sequence=sequence, state=state, attempt=1, reason=reason, operation=operation(state, revision=revision)
+            sequence=sequence,
+            state=state,
+            attempt=1,
+            reason=reason,
+            operation=sent_as or operation(state, revision=revision, attempt=1),
         ),
     )
 

@@ -9,7 +9,7 @@ from datetime import UTC
 
 from rejoinder.v1.operation_service_pb2 import WatchStatusResponse
 from rejoinder_client.convert import read_operation, read_progress, read_transition, read_waiting_reason
-from rejoinder_client.views import Operation, Update, UpdateKind
+from rejoinder_client.views import Operation, Transition, Update, UpdateKind
 
 
 class HoleError(Exception):
@@ -28,7 +28,7 @@ class History:
 
     def __init__(self, *, cursor: str, from_start: bool) -> None:
         self.cursor = cursor
-        self.revision: int | None = None
+        self.revision: int | None = 0 if from_start else None
         self.operation: Operation | None = None
         self.is_over = False
         # Last sequence seen; unknown after a snapshot, which has none.
@@ -64,7 +64,7 @@ class History:
         """
         if self.revision is not None and message.revision != self.revision:
             return False
-        self.revision = message.revision or None
+        self.revision = message.revision or self.revision
         self.cursor = message.cursor or self.cursor
         return True
 
@@ -93,7 +93,8 @@ class History:
             if transition.sequence > self._sequence + 1:
                 raise HoleError
         self._sequence = transition.sequence
-        self._advance(message, read_operation(message.transition.operation))
+        operation = read_operation(message.transition.operation)
+        self._advance(message, _as_of(operation, transition, revision=message.revision))
         return replace(self._update(UpdateKind.TRANSITION), transition=transition)
 
     def _take_progress(self, message: WatchStatusResponse) -> Update:
@@ -117,3 +118,26 @@ class History:
 
     def _update(self, kind: UpdateKind) -> Update:
         return Update(kind=kind, cursor=self.cursor, revision=self.revision or 0, operation=self.operation)
+
+
+def _as_of(operation: Operation, transition: Transition, *, revision: int) -> Operation:
+    """Return the operation as this transition left it.
+
+    The server sends it as of sending, which may be transitions ahead. Shown so, an operation would look ended, without
+    its result, long before its last update.
+    """
+    if operation.state is transition.state and operation.attempt == transition.attempt:
+        return replace(operation, revision=revision)
+    return replace(
+        operation,
+        state=transition.state,
+        attempt=transition.attempt,
+        revision=revision,
+        update_time=transition.time,
+        waiting_reason=None,
+        waiting_detail="",
+        result=None,
+        error=None,
+        end_time=None,
+        purge_time=None,
+    )

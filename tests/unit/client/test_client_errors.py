@@ -1,4 +1,5 @@
 import pickle
+import re
 from datetime import timedelta
 
 import pytest
@@ -115,7 +116,7 @@ def test_errors_survive_pickling() -> None:
 
 def test_the_tree_is_as_the_docstring_draws_it() -> None:
     drawn = rejoinder_client.errors.__doc__ or ""
-    classes = {name for name in rejoinder_client.__all__ if name in drawn}
+    classes = {name for name in rejoinder_client.__all__ if re.search(rf"^ +[├└│─ ]*{name}\b", drawn, re.MULTILINE)}
     actual = {
         name
         for name in rejoinder_client.__all__

@@ -1,5 +1,5 @@
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
@@ -11,7 +11,7 @@ from rejoinder_client.requests import make_list, make_submit
 
 
 def submit(**options: Any) -> operation_service_pb2.SubmitRequest:
-    return make_submit("a.b", {"n": 1}, namespace="team", options=SubmitOptions(**options))
+    return make_submit("a.b", {"n": 1}, namespace="team", options=cast("SubmitOptions", options))
 
 
 def test_every_option_of_a_submit_reaches_its_field() -> None:
