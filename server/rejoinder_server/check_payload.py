@@ -68,8 +68,7 @@ def _check_types(given: Payload, faults: Faults, *, is_data: bool) -> None:
 
 def _check_json(text: str) -> None:
     try:
-        # Pairs instead of a dict, because a repeated key would hide how deep its earlier value is.
-        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_values)
+        value = json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise _NotJson(f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
     except _NotJson:
@@ -79,21 +78,23 @@ def _check_json(text: str) -> None:
     except ValueError as error:
         # Python bounds the digits of the integers that it reads, and workers would meet the same bound.
         raise _NotJson("has an integer of more than 4300 digits; send it as a string") from error
-    _check_depth(value)
+    if text.count("[") + text.count("{") > MAX_JSON_DEPTH and not _is_shallow(value):
+        raise _NotJson(f"is nested too deeply, the limit is {MAX_JSON_DEPTH} levels")
 
 
-def _check_depth(value: Any) -> None:
-    level = [value] if isinstance(value, list) else []
-    depth = 0
-    while level:
-        depth += 1
-        if depth > MAX_JSON_DEPTH:
-            raise _NotJson(f"is nested too deeply, the limit is {MAX_JSON_DEPTH} levels")
-        level = [child for parent in level for child in parent if isinstance(child, list)]
-
-
-def _values(pairs: list[tuple[str, Any]]) -> list[Any]:
-    return [value for _, value in pairs]
+def _is_shallow(value: Any) -> bool:
+    """Whether lists and dicts lie in each other at most as deep as allowed; they are walked level by level."""
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(MAX_JSON_DEPTH):
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return True
+    return False
 
 
 def _refuse_constant(name: str) -> NoReturn:
