@@ -102,7 +102,7 @@ def plain_details(details: Iterable[AnyMessage]) -> tuple[dict[str, Any], ...]:
 
 def _plain(detail: AnyMessage) -> dict[str, Any]:
     try:
-        return json_format.MessageToDict(detail)
+        return dict(json_format.MessageToDict(detail))
     except (TypeError, json_format.Error, DecodeError):
         return {"@type": detail.type_url, "value": base64.b64encode(detail.value).decode()}
 
