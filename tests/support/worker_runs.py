@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from rejoinder.worker.v1.worker_pb2 import Event, Grant
 from rejoinder_worker.clock import Clock, SystemClock
 from rejoinder_worker.registry import Registry
 from rejoinder_worker.runtime import Runtime, RuntimeOptions
@@ -22,8 +23,16 @@ class WorkerRun:
     broker: RecordingBroker
     is_over: bool = False
 
+    async def ending(self, grant: Grant) -> Event:
+        """Wait for the terminal event about an attempt."""
+        event = await eventually(lambda: self.broker.ending(grant))
+        assert event is not None
+        return event
+
     async def shut_down(self, *, grace: float = 0.0, hurry: asyncio.Event | None = None) -> bool:
         self.is_over = True
+        if self.broker.connection_id is not None:
+            self.broker.answer()  # else the worker waits for grants that might be on their way
         return await self.runtime.shut_down(grace=grace, hurry=hurry or asyncio.Event())
 
 

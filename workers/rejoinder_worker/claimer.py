@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 
 from rejoinder.worker.v1.worker_pb2 import Claim, ClaimAnswer
 from rejoinder_broker.port import HeldToken, Kind, WorkerBroker
-
 from rejoinder_worker.clock import Clock, Scheduler, Timer
 from rejoinder_worker.slots import Slots
 
@@ -148,7 +147,7 @@ class Claimer:
                 token.spend()
         self._end_claim(queue)
         queue.has_more = answer.more
-        if answer.more and not answer.granted:
+        if answer.more and not answer.granted and not self.is_stopped:
             queue.rest = self._scheduler.call_later(REST_SECONDS, self._rested, queue)
         self.wake()
 
@@ -166,8 +165,13 @@ class Claimer:
 
     def wake(self) -> None:
         """Look again in the loop's next turn at what can be claimed; calls in one turn are one look."""
-        if self._turn is None:
+        if self._turn is None and not self.is_stopped:
             self._turn = self._scheduler.call_soon(self._look)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an answer is under way, and grants with it."""
+        return any(queue.underway is not None for queue in self._queues.values())
 
     def stop(self) -> None:
         """Claim no more and give back all tokens; answers to claims under way are still taken."""
@@ -180,7 +184,9 @@ class Claimer:
                 queue.rest.cancel()
             if queue.underway is not None:
                 queue.tokens.extend(queue.underway.tokens)
-            self._end_claim(queue)
+                queue.underway.tokens = []
+                if queue.underway.timer is not None:
+                    queue.underway.timer.cancel()
             self._give_back(queue)
         self._consume(frozenset())
 

@@ -8,9 +8,9 @@ import sys
 from typing import Any
 
 import click
+
 from rejoinder_broker.port import BrokerRefused
 from rejoinder_broker.settings import load, options
-
 from rejoinder_worker import logs
 from rejoinder_worker.process import open_broker
 from rejoinder_worker.settings import WorkerSettings

@@ -6,9 +6,9 @@ from datetime import datetime
 from types import MappingProxyType
 
 import structlog
-from rejoinder.v1.operation_pb2 import Progress
 from structlog.typing import FilteringBoundLogger
 
+from rejoinder.v1.operation_pb2 import Progress
 from rejoinder_worker.errors import Cancelled
 
 _UNIT_LENGTH = 32

@@ -3,9 +3,9 @@
 import asyncio
 
 import structlog
+
 from rejoinder.worker.v1.worker_pb2 import Event, ProcessDeath, WorkerMessage
 from rejoinder_broker.port import HeldToken, WorkerBroker
-
 from rejoinder_worker.reporter import Reporter
 
 _logger = structlog.get_logger("rejoinder.worker")
@@ -33,7 +33,7 @@ class DeathReporter:
 
     async def stop(self, timeout: float) -> None:
         """Wait until what was reported is confirmed, at most `timeout` seconds, and disconnect."""
-        if not await self._reporter.drained(timeout):
+        if not await self._reporter.drained(timeout if self._broker.connection_id is not None else 0):
             _logger.warning("deaths of processes not reported", count=self._reporter.unconfirmed)
         self._reporter.close()
         await self._broker.stop()

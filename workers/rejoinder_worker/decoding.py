@@ -15,8 +15,8 @@ from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
-from rejoinder.v1.operation_pb2 import Payload
 
+from rejoinder.v1.operation_pb2 import Payload
 from rejoinder_worker.errors import InvalidRequest, RegistrationError
 
 Decode = Callable[[Payload], Any]

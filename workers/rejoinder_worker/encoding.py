@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from google.protobuf.message import EncodeError, Message
-from rejoinder.v1.operation_pb2 import Payload
 
+from rejoinder.v1.operation_pb2 import Payload
 from rejoinder_worker.errors import InvalidResult, ResultTooLarge
 
 _ROOT = "result"

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dramatiq.middleware import SkipMessage
-from rejoinder.worker.v1.worker_pb2 import Release, Success
 
+from rejoinder.worker.v1.worker_pb2 import Release, Success
 from rejoinder_worker.attempt import Attempt, Ending, Stop
 from rejoinder_worker.clock import Clock
 from rejoinder_worker.context import Context

@@ -5,8 +5,8 @@ import concurrent.futures
 
 from google.protobuf.any_pb2 import Any
 from google.rpc import error_details_pb2, status_pb2
-from rejoinder.worker.v1.worker_pb2 import Failure
 
+from rejoinder.worker.v1.worker_pb2 import Failure
 from rejoinder_worker.errors import (
     Cancelled,
     InvalidRequest,

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 from rejoinder.worker.v1.worker_pb2 import Event, Fence, HeartbeatAnswer, Stop, WorkerHeartbeat
 from rejoinder_broker.port import WorkerBroker
-
 from rejoinder_worker import attempt as attempts
 from rejoinder_worker.attempt import Attempt, key_of
 from rejoinder_worker.clock import Clock, Scheduler, Timer

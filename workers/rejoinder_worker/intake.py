@@ -3,8 +3,8 @@
 from collections.abc import Callable, Collection
 
 import structlog
-from rejoinder.worker.v1.worker_pb2 import Grant
 
+from rejoinder.worker.v1.worker_pb2 import Grant
 from rejoinder_worker.attempt import Attempt
 from rejoinder_worker.claimer import Claimer
 from rejoinder_worker.clock import Clock

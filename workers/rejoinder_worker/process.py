@@ -21,8 +21,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import structlog
-from rejoinder_broker.port import BrokerRefused, WorkerBroker
 
+from rejoinder_broker.port import BrokerRefused, WorkerBroker
 from rejoinder_worker import logs
 from rejoinder_worker.clock import SystemClock
 from rejoinder_worker.errors import SetupError

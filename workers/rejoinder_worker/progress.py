@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from rejoinder.v1.operation_pb2 import Progress
-
 from rejoinder_worker.attempt import Attempt
 from rejoinder_worker.clock import Clock, Scheduler, Timer
 from rejoinder_worker.reporter import Reporter

@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from dramatiq.middleware import AgeLimit, Middleware, Pipelines, Retries
+
 from rejoinder.v1.operation_pb2 import RetryPolicy, Timeouts
 from rejoinder.worker.v1.worker_pb2 import TypeAnnouncement
-
 from rejoinder_worker.errors import RegistrationError
 
 _TYPE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")

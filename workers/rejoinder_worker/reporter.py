@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
+
 from rejoinder.worker.v1.worker_pb2 import Event
 from rejoinder_broker.port import BrokerUnavailable, WorkerBroker
-
 from rejoinder_worker.clock import Scheduler, Timer
 
 MOST_UNCONFIRMED = 1_000

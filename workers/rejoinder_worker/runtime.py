@@ -17,9 +17,9 @@ from datetime import datetime
 import dramatiq
 import structlog
 from dramatiq.middleware import Middleware
+
 from rejoinder.worker.v1.worker_pb2 import Announcement, Event, Grant, Release, Success, WorkerMessage
 from rejoinder_broker.port import BrokerError, HeldToken, WorkerBroker
-
 from rejoinder_worker.attempt import Attempt, Ending, Stop
 from rejoinder_worker.claimer import Claimer
 from rejoinder_worker.clock import Clock
@@ -39,10 +39,11 @@ from rejoinder_worker.slots import Slots
 # How long handlers that were told to stop may take to do so before their attempts are released.
 _UNWIND_SECONDS = 1.0
 _CONFIRM_SECONDS = 5.0
+_ANSWER_SECONDS = 1.0
 _THREADS_SECONDS = 2.0
 _ANNOUNCE_AGAIN_SECONDS = 1.0
 # How often Dramatiq's idle threads look whether they should end.
-_DRAMATIQ_LOOK_MILLISECONDS = 250
+_DRAMATIQ_LOOK_MILLISECONDS = 100
 
 _logger = structlog.get_logger("rejoinder.worker")
 
@@ -101,6 +102,7 @@ class Runtime:
         self._feeds: dict[Attempt, ProgressFeed] = {}
         self._quiet = asyncio.Event()
         self._quiet.set()
+        self._answered = asyncio.Event()
 
         self._slots = Slots(options.threads)
         self._held = Held()
@@ -175,6 +177,7 @@ class Runtime:
         for attempt in list(self._slots.running):
             attempt.tell_to_stop(Stop.SHUTDOWN)
         await self._until_quiet(_UNWIND_SECONDS)
+        await self._until_answered()
         for attempt in list(self._slots.running):
             if not attempt.is_silent:
                 self._release(attempt, "SHUTDOWN")
@@ -214,6 +217,7 @@ class Runtime:
                 self._intake.take(message.grant)
             case "claim_answer":
                 self._claimer.answered(message.claim_answer)
+                self._answered.set()
             case "heartbeat_answer":
                 self._heartbeat.answered(message.heartbeat_answer)
             case "stop":
@@ -309,10 +313,18 @@ class Runtime:
             for wait in waits:
                 wait.cancel()
 
+    async def _until_answered(self) -> None:
+        # A grant that is on its way would be lost with the connection, and its operation would wait for its lease.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                while self._claimer.is_waiting and self._broker.connection_id is not None:
+                    self._answered.clear()
+                    await self._answered.wait()
+
     async def _leave(self) -> bool:
         self._heartbeat.stop()
         if self._broker.connection_id is None:
-            return False
+            return not self._reporter.unconfirmed
         is_drained = await self._reporter.drained(_CONFIRM_SECONDS)
         with contextlib.suppress(BrokerError, TimeoutError):  # the servers notice the silence as well
             await asyncio.wait_for(self._heartbeat.beat(leaving=True), _CONFIRM_SECONDS)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
 from rejoinder_broker.settings import PREFIX, Duration, Names, parse_duration
 
 

@@ -13,11 +13,11 @@ import sys
 from collections.abc import Sequence
 
 import structlog
-from rejoinder_broker.port import WorkerBroker
 
+from rejoinder_broker.port import WorkerBroker
 from rejoinder_worker.child import Child, describe
 from rejoinder_worker.deaths import DeathReporter
-from rejoinder_worker.process import EXIT_CLEAN, EXIT_REFUSED, EXIT_SETUP, Orders
+from rejoinder_worker.process import EXIT_CLEAN, EXIT_REFUSED, EXIT_SETUP, EXIT_UNCLEAN, Orders
 from rejoinder_worker.settings import WorkerSettings
 
 PROCESS_COMMAND = (sys.executable, "-m", "rejoinder_worker.process")
@@ -142,7 +142,10 @@ class Supervisor:
             self.stop()
             return
         detail = describe(status)
-        _logger.error("process died", worker=child.worker, detail=detail)
+        if self._stopping.is_set() and status == EXIT_UNCLEAN:
+            _logger.warning("process ended with handlers or reports unfinished", worker=child.worker)
+        else:
+            _logger.error("process died", worker=child.worker, detail=detail)
         self._deaths.report(child.worker, detail)
 
     async def _kill_late(self) -> None:

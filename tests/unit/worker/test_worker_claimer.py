@@ -5,8 +5,8 @@ import random
 from typing import Any
 
 import pytest
-from rejoinder.worker.v1.worker_pb2 import Claim, Fence, Grant, WorkerMessage
 
+from rejoinder.worker.v1.worker_pb2 import Claim, Fence, Grant, WorkerMessage
 from rejoinder_broker.port import Kind
 from rejoinder_worker.attempt import Attempt
 from rejoinder_worker.claimer import Claimer
@@ -266,6 +266,9 @@ async def test_a_stopped_claimer_gives_back_everything_and_claims_no_more(claims
     claims.time.advance(10)
     assert (claimed.fate, waiting.fate) == ("given back", "given back")
     assert (claims.since(before), claims.broker.kinds[-1]) == ([], frozenset())
+    assert claims.claimer.is_waiting
+    claims.answer()
+    assert not claims.claimer.is_waiting
 
 
 async def test_a_grant_of_an_answered_claim_takes_a_free_slot_if_there_is_one(claims: Claims) -> None:

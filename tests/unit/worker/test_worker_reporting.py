@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
+
 from rejoinder.v1.operation_pb2 import Progress
 from rejoinder.worker.v1.worker_pb2 import Event, Fence, Grant, ProcessDeath
-
 from rejoinder_worker.attempt import Attempt, Stop
 from rejoinder_worker.progress import ProgressFeed
 from rejoinder_worker.reporter import Reporter

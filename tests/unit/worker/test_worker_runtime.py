@@ -9,8 +9,8 @@ from typing import Any
 import dramatiq
 import pytest
 from google.rpc import error_details_pb2
-from rejoinder.worker.v1.worker_pb2 import Event
 
+from rejoinder.worker.v1.worker_pb2 import Event
 from rejoinder_worker import Context, PermanentError, Registry, RetryLater
 from tests.support.manual_time import ManualTime
 from tests.support.recording_broker import RecordingBroker
@@ -72,13 +72,13 @@ def registry(gate: Gate) -> Registry:
 def reason_of(event: Event) -> str:
     info = error_details_pb2.ErrorInfo()
     assert event.failed.error.details[0].Unpack(info)
-    return info.reason
+    return str(info.reason)
 
 
 async def test_a_sync_handler_answers(registry: Registry) -> None:
     async with running_worker(registry) as run:
         grant = run.broker.grant("echo", '{"big": 9223372036854775807}')
-        event = await eventually(lambda: run.broker.ending(grant))
+        event = await run.ending(grant)
     assert event.succeeded.result.json == '{"big":9223372036854775807}'
     assert event.succeeded.number == 1
     assert event.worker == "worker-1"
@@ -87,7 +87,7 @@ async def test_a_sync_handler_answers(registry: Registry) -> None:
 async def test_an_async_handler_runs_on_the_loop_of_its_own_thread(registry: Registry) -> None:
     async with running_worker(registry) as run:
         grant = run.broker.grant("coroutine.answers")
-        event = await eventually(lambda: run.broker.ending(grant))
+        event = await run.ending(grant)
     assert event.succeeded.result.json == '{"thread":"async-handlers"}'
 
 
@@ -109,7 +109,7 @@ async def test_a_raised_error_is_reported_with_reason_attempt_and_worker() -> No
 
     async with running_worker(registry) as run:
         grant = run.broker.grant("fails")
-        event = await eventually(lambda: run.broker.ending(grant))
+        event = await run.ending(grant)
     info = error_details_pb2.ErrorInfo()
     event.failed.error.details[0].Unpack(info)
     assert (info.domain, info.reason, dict(info.metadata)) == (
@@ -132,8 +132,8 @@ async def test_permanent_errors_and_requests_for_a_delay_are_reported_as_such() 
 
     async with running_worker(registry) as run:
         permanent, later = run.broker.grant("fails", '"permanent"'), run.broker.grant("fails", '"later"')
-        first = await eventually(lambda: run.broker.ending(permanent))
-        second = await eventually(lambda: run.broker.ending(later))
+        first = await run.ending(permanent)
+        second = await run.ending(later)
     assert (first.failed.permanent, reason_of(first)) == (True, "NO_SUCH_REPORT")
     assert (second.failed.permanent, second.failed.retry_delay.ToTimedelta()) == (False, timedelta(seconds=90))
 
@@ -147,7 +147,7 @@ async def test_a_request_that_does_not_fit_fails_for_good() -> None:
 
     async with running_worker(registry) as run:
         grant = run.broker.grant("typed", '{"rows": "many"}')
-        event = await eventually(lambda: run.broker.ending(grant))
+        event = await run.ending(grant)
     assert (event.failed.permanent, reason_of(event)) == (True, "INVALID_REQUEST")
     assert event.failed.error.message == "request.rows: expected a whole number, but it is a string"
 
@@ -168,7 +168,7 @@ async def test_an_answer_that_cannot_be_sent_fails_for_good(answer: Any, reason:
 
     async with running_worker(registry) as run:
         grant = run.broker.grant("answers")
-        event = await eventually(lambda: run.broker.ending(grant))
+        event = await run.ending(grant)
     assert (event.failed.permanent, reason_of(event), event.failed.error.message) == (True, reason, message)
 
 
@@ -186,7 +186,7 @@ async def test_a_handler_that_exits_the_interpreter_only_fails() -> None:
     async with running_worker(registry) as run:
         for name in ("exits", "coroutine.exits"):
             grant = run.broker.grant(name)
-            event = await eventually(lambda grant=grant: run.broker.ending(grant))  # type: ignore[misc] # bound now
+            event = await run.ending(grant)
             assert reason_of(event) == "SYSTEM_EXIT"
 
 
@@ -196,7 +196,7 @@ async def test_a_cancelled_sync_handler_sees_the_flag_and_reports_a_failure(regi
         await eventually(gate.entered.is_set)
         run.broker.stop_attempts(cancelled=[grant.fence])
         gate.opened.set()
-        event = await eventually(lambda: run.broker.ending(grant))
+        event = await run.ending(grant)
     assert reason_of(event) == "CANCELLED"
 
 
@@ -205,7 +205,7 @@ async def test_a_cancelled_async_handler_is_cancelled(registry: Registry, gate: 
         grant = run.broker.grant("coroutine.waits")
         await eventually(gate.entered.is_set)
         run.broker.answer_heartbeat(cancelled=[grant.fence])  # lists nothing, and is obeyed all the same
-        event = await eventually(lambda: run.broker.ending(grant))
+        event = await run.ending(grant)
     assert (event.failed.error.code, reason_of(event)) == (1, "CANCELLED")
 
 
@@ -215,7 +215,7 @@ async def test_a_cancelled_handler_may_still_succeed(registry: Registry, gate: G
         await eventually(gate.entered.is_set)
         run.broker.stop_attempts(cancelled=[grant.fence])
         gate.opened.set()
-        event = await eventually(lambda: run.broker.ending(grant))
+        event = await run.ending(grant)
     assert event.succeeded.result.json == '"done"'
 
 
@@ -225,7 +225,8 @@ async def test_a_zombie_reports_nothing_and_keeps_its_slot_until_it_returns(regi
         run.broker.answer(granted=1)
         await eventually(lambda: run.broker.heartbeats[-1].fences)
         run.broker.answer_heartbeat(stale=[grant.fence])
-        heartbeat = await eventually(lambda: run.broker.heartbeats[-1] if run.broker.heartbeats[-1].zombies else None)
+        await eventually(lambda: run.broker.heartbeats[-1].zombies)
+        heartbeat = run.broker.heartbeats[-1]
         assert (heartbeat.zombies, heartbeat.free_slots, list(heartbeat.fences)) == (1, 1, [])
         gate.opened.set()
         await eventually(lambda: run.broker.heartbeats[-1].free_slots == 2)
@@ -235,7 +236,7 @@ async def test_a_zombie_reports_nothing_and_keeps_its_slot_until_it_returns(regi
 async def test_an_unknown_type_is_released(registry: Registry) -> None:
     async with running_worker(registry) as run:
         grant = run.broker.grant("no.such")
-        event = await eventually(lambda: run.broker.ending(grant))
+        event = await run.ending(grant)
     assert event.released.reason == "UNKNOWN_TYPE"
 
 
@@ -243,7 +244,7 @@ async def test_grants_beyond_the_free_slots_are_released(registry: Registry, gat
     async with running_worker(registry, threads=1) as run:
         run.broker.grant("deaf")
         surplus = run.broker.grant("echo")
-        event = await eventually(lambda: run.broker.ending(surplus))
+        event = await run.ending(surplus)
     assert event.released.reason == "SURPLUS"
 
 
@@ -251,10 +252,10 @@ async def test_a_grant_that_comes_twice_runs_once(registry: Registry) -> None:
     async with running_worker(registry) as run:
         grant = run.broker.grant("echo")
         run.broker.grant("echo", fence=grant.fence)
-        await eventually(lambda: run.broker.ending(grant))
+        await run.ending(grant)
         run.broker.grant("echo", fence=grant.fence)
         other = run.broker.grant("echo")
-        await eventually(lambda: run.broker.ending(other))
+        await run.ending(other)
         assert len(run.broker.reports(grant)) == 1
 
 
@@ -263,7 +264,7 @@ async def test_a_grant_near_the_end_of_its_lease_is_released(registry: Registry)
     async with running_worker(registry, clock=time) as run:
         time.advance(26)  # of 30, with a margin of 5
         grant = run.broker.grant("echo")
-        event = await eventually(lambda: run.broker.ending(grant))
+        event = await run.ending(grant)
     assert event.released.reason == "LATE"
 
 
@@ -271,7 +272,7 @@ async def test_a_grant_of_a_claim_that_nobody_knows_is_late(registry: Registry) 
     async with running_worker(registry) as run:
         grant = run.broker.grant("echo", claim_id="somebody's")
         run.broker.answer()
-        event = await eventually(lambda: run.broker.ending(grant))
+        event = await run.ending(grant)
     assert event.released.reason in {"LATE", "SURPLUS"}
 
 
@@ -283,7 +284,7 @@ async def test_progress_comes_before_the_end_and_the_last_one_always(registry: R
 
     async with running_worker(registry) as run:
         grant = run.broker.grant("counts")
-        await eventually(lambda: run.broker.ending(grant))
+        await run.ending(grant)
         reports = run.broker.reports(grant)
     assert [report.WhichOneof("event") for report in reports[-2:]] == ["progress", "succeeded"]
     assert reports[-2].progress.progress.completed == 100
@@ -299,7 +300,7 @@ async def test_invalid_progress_fails_the_handler_that_reports_it(registry: Regi
 
     async with running_worker(registry) as run:
         grant = run.broker.grant("counts")
-        event = await eventually(lambda: run.broker.ending(grant))
+        event = await run.ending(grant)
     assert reason_of(event) == "VALUE_ERROR"
     assert event.failed.error.message == "progress: message must not contain control characters: '\\x00'"
 
@@ -331,7 +332,7 @@ async def test_an_end_during_an_outage_is_reported_after_it(registry: Registry, 
         gate.opened.set()
         run.broker.connect()
         assert [fence.uid for fence in run.broker.heartbeats[-1].fences] == [grant.fence.uid]
-        event = await eventually(lambda: run.broker.ending(grant))
+        event = await run.ending(grant)
     assert event.HasField("succeeded")
 
 
@@ -341,7 +342,7 @@ async def test_shutdown_waits_for_running_handlers(registry: Registry, gate: Gat
         await eventually(gate.entered.is_set)
         ending = asyncio.create_task(run.shut_down(grace=20))
         await asyncio.wait({ending}, timeout=0)  # let it begin
-        late = run.broker.grant("echo")
+        late = run.broker.grant("echo")  # of a claim from before the shutdown
         gate.opened.set()
         assert await ending
         assert [event.WhichOneof("event") for event in run.broker.reports(grant)] == ["succeeded"]
@@ -377,7 +378,7 @@ async def test_a_freed_slot_claims_at_once_when_more_work_remains(registry: Regi
         await eventually(gate.entered.is_set)
         assert len(run.broker.claims) == 1
         gate.opened.set()
-        await eventually(lambda: run.broker.ending(grant))
+        await run.ending(grant)
         await eventually(lambda: len(run.broker.claims) == 2)
 
 
@@ -392,7 +393,7 @@ async def test_the_context_tells_the_operation_and_its_deadline() -> None:
         grant = run.broker.grant(
             "looks", correlation_id="c", labels={"a": "b"}, headers={"traceparent": "00-abc-def-01"}
         )
-        await eventually(lambda: run.broker.ending(grant))
+        await run.ending(grant)
     context = seen[0]
     assert (context.operation_id, context.attempt, context.correlation_id) == (grant.fence.operation_id, 1, "c")
     assert (dict(context.labels), dict(context.headers)) == ({"a": "b"}, {"traceparent": "00-abc-def-01"})
@@ -421,7 +422,7 @@ async def test_the_users_middleware_surrounds_the_handler_and_its_errors_are_rep
     async with running_worker(registry) as run:
         for name, kind in (("echo", ""), ("coroutine.answers", "MIDDLEWARE_ERROR"), ("deaf", "NOT_RUN")):
             grant = run.broker.grant(name)
-            event = await eventually(lambda grant=grant: run.broker.ending(grant))  # type: ignore[misc] # bound now
+            event = await run.ending(grant)
             assert (reason_of(event) if kind else "") == kind
             run.broker.answer()
     assert calls[:2] == ["before echo", "after echo"]
