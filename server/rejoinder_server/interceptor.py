@@ -11,7 +11,7 @@ import grpc
 import structlog
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
@@ -86,11 +86,9 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         ):
             behaviour = getattr(handler, kind, None)
             if inspect.iscoroutinefunction(behaviour):
-                return wrap(
-                    self._guarded(method, behaviour),
-                    request_deserializer=handler.request_deserializer,
-                    response_serializer=handler.response_serializer,
-                )
+                # The request is read inside the guard: gRPC would tell the caller its parser's error as UNKNOWN.
+                reading = _reading(handler.request_deserializer, behaviour)
+                return wrap(self._guarded(method, reading), response_serializer=handler.response_serializer)
         return handler
 
     def _guarded(self, method: str, behaviour: Behaviour) -> Behaviour:
@@ -109,6 +107,18 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                 self._observe(method, code.name, self._clock() - started)
 
         return guarded
+
+
+def _reading(read: Callable[[bytes], Any] | None, behaviour: Behaviour) -> Behaviour:
+    async def reading(request: bytes, context: Context) -> Any:
+        try:
+            message = request if read is None else read(request)
+        except DecodeError as error:
+            description = "the request cannot be read; send the contract's message, and texts as UTF-8"
+            raise InvalidField("", description, "MALFORMED_REQUEST") from error
+        return await behaviour(message, context)
+
+    return reading
 
 
 async def _answer(method: str, behaviour: Behaviour, request: Any, context: Context) -> Any:

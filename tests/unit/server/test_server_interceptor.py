@@ -302,6 +302,18 @@ async def test_an_unknown_method_stays_unknown(tiny: Tiny) -> None:
     assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
+@pytest.mark.parametrize("request_bytes", [b"\xff\xff", b"\x0a\x01\xff"], ids=["corrupt", "not UTF-8"])
+async def test_a_request_that_cannot_be_read_is_invalid(tiny: Tiny, request_bytes: bytes) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await tiny.channel.unary_unary("/grpc.health.v1.Health/Check")(request_bytes)
+    status = details(caught.value)
+    assert (caught.value.code(), unpacked(status, ErrorInfo).reason) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "MALFORMED_REQUEST",
+    )
+    assert "pars" not in str(status)
+
+
 async def test_health_checks_and_watches_pass(tiny: Tiny) -> None:
     stub = health_pb2_grpc.HealthStub(tiny.channel)
     watch = stub.Watch(health_pb2.HealthCheckRequest(), timeout=BOUND)
