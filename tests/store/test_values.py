@@ -23,7 +23,7 @@ FULL: dict[str, Any] = {
     "progress_revision": 12,
     "progress_time": BEGIN + 1,
     "correlation_id": "völlig ♥ beliebig 🎈",
-    "labels": {"team": "blue", "ünïcode": "♥ \\u0000 \"quoted\"", "empty": ""},
+    "labels": {"team": "blue", "ünïcode": '♥ \\u0000 "quoted"', "empty": ""},
     "priority": -100,
     "fingerprint": "2:abc",
     "headers": {"traceparent": "00-1-2-03"},

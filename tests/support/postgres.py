@@ -112,7 +112,15 @@ class PostgresCluster:
 
     def sql(self, statement: str, *, database: str = "postgres") -> str:
         """Run a statement as the owner, and return its rows as text, with | between columns."""
-        command = [self._programs / "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement, self.url(database)]
+        command: list[str | Path] = [
+            self._programs / "psql",
+            "-XAtq",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-c",
+            statement,
+            self.url(database),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
@@ -164,7 +172,7 @@ class PostgresCluster:
     def _answers(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, (self._home / "log").read_text()[-2000:]
-        command = [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        command: list[str | Path] = [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(command, timeout=10, check=False).returncode == 0
 
     def _processes(self) -> list[psutil.Process]:

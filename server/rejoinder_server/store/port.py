@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from rejoinder_server.operation import (
-    NO_LABELS,
     Acceptance,
     Change,
     Instant,
@@ -182,7 +181,7 @@ class Query:
     types: Sequence[str] = ()
     queues: Sequence[str] = ()
     correlation_id: str = ""
-    labels: Mapping[str, str] = NO_LABELS
+    labels: Mapping[str, str] = field(default_factory=dict)
     error_reason: str = ""
     create_time_from: Instant | None = None
     create_time_before: Instant | None = None

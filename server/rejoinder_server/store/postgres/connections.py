@@ -26,13 +26,6 @@ _PLANS: Final = {
 }
 
 
-class _Session(asyncpg.Connection[asyncpg.Record]):
-    """A connection that is given back without a round trip: nothing here changes the session."""
-
-    def get_reset_query(self) -> str:
-        return ""
-
-
 class Connections:
     """A pool of connections to one database.
 
@@ -61,7 +54,7 @@ class Connections:
                 self._url,
                 min_size=1,
                 max_size=self._size,
-                connection_class=_Session,
+                reset=_leave,
                 **self._options(),
             )
             self._pool = await pool
@@ -72,7 +65,8 @@ class Connections:
         if pool is None:
             return
         try:
-            await asyncio.wait_for(pool.close(), self._timeout)
+            async with asyncio.timeout(self._timeout):
+                await pool.close()
         except (OSError, asyncpg.InterfaceError, asyncpg.PostgresError):
             pool.terminate()
 
@@ -142,3 +136,7 @@ class Connections:
 async def _roll_back(connection: Connection) -> None:
     if not connection.is_closed() and connection.is_in_transaction():
         await connection.execute("ROLLBACK")
+
+
+async def _leave(_connection: Connection) -> None:
+    """Give a connection back without a round trip: nothing here changes its session."""

@@ -91,7 +91,9 @@ class Connections:
         except RuntimeError as error:
             raise StoreUnavailable(f"{self.path} is closed") from error
         try:
-            return await asyncio.wait_for(future, self._timeout)
+            # Not wait_for, which in Python 3.11 loses a cancellation that comes together with the answer.
+            async with asyncio.timeout(self._timeout):
+                return await future
         except TimeoutError as error:
             raise StoreUnavailable(f"{self.path} did not answer in {self._timeout:g} s") from error
 
