@@ -117,6 +117,19 @@ def test_watch_prints_each_update_as_one_line(service: ScriptedService, run: Run
     ]
 
 
+def test_a_lost_connection_is_told_once_and_the_watch_goes_on(service: ScriptedService, run: Run) -> None:
+    for _ in range(3):
+        service.stream(snapshot(1), Fail(grpc.StatusCode.UNAVAILABLE, "Busy (STORE_UNAVAILABLE)", [error_info("X")]))
+    service.stream(DONE)
+    result = run("wait", "op", "-o", "json")
+    assert result.exit_code == 0
+    assert (result.stderr.splitlines()) == [
+        "op  RUNNING",
+        "connection lost, resuming: Busy (STORE_UNAVAILABLE) (X)",
+        "op  SUCCEEDED",
+    ]
+
+
 def test_watch_from_a_cursor_at_the_end_answers_how_it_ended(service: ScriptedService, run: Run) -> None:
     service.answers["GetStatus"].clear()
     ended = operation_service_pb2.GetStatusResponse(operation=operation(State.STATE_FAILED))

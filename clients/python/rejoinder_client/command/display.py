@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 from rich.text import Text
 
 from rejoinder_client.actions import Interruption
+from rejoinder_client.command import exits
 from rejoinder_client.command.output import clean, describe_progress, describe_state
 from rejoinder_client.views import Operation, State
 
@@ -51,26 +52,29 @@ class Display(Protocol):
         """Leave the terminal as it was."""
 
 
-def make_display(*, tells: bool) -> Display:
+def make_display(*, tells: bool, server: str) -> Display:
     """Return a live bar if standard error is a terminal, else plain lines.
 
     Args:
         tells: Print changes as lines, because standard output does not.
+        server: What people typed as the server's address.
     """
     console = Console(stderr=True)
     if console.is_terminal and not console.is_dumb_terminal:
-        return Bar(console, tells=tells)
-    return Lines(time.monotonic, tells=tells)
+        return Bar(console, tells=tells, server=server)
+    return Lines(time.monotonic, tells=tells, server=server)
 
 
 class Lines:
     """One line for each change of state, and at most one a second for progress."""
 
-    def __init__(self, clock: Callable[[], float], *, tells: bool) -> None:
+    def __init__(self, clock: Callable[[], float], *, tells: bool, server: str) -> None:
         self.shares_screen = False
         self._clock = clock
         self._tells = tells
+        self._server = server
         self._state = ""
+        self._cause = ""
         self._progress = ""
         self._progress_at = float("-inf")
 
@@ -80,6 +84,7 @@ class Lines:
 
     def update(self, operation: Operation) -> None:
         """Print what is new."""
+        self._cause = ""
         if not self._tells:
             return
         state = describe_state(operation)
@@ -93,8 +98,11 @@ class Lines:
             self._print(f"{operation.operation_id}  {progress}")
 
     def interrupted(self, interruption: Interruption) -> None:
-        """Print why the connection is lost."""
-        self._print(f"connection lost: {interruption.cause.message}; resuming")
+        """Print why the connection is lost, once for each cause."""
+        cause = exits.describe(interruption.cause, self._server)
+        if cause != self._cause:
+            self._cause = cause
+            self._print(f"connection lost, resuming: {cause}")
 
     def __enter__(self) -> Self:
         return self
@@ -125,10 +133,11 @@ class _StateColumn(ProgressColumn):
 class Bar:
     """A live bar; changes of state stay above it as lines."""
 
-    def __init__(self, console: Console, *, tells: bool) -> None:
+    def __init__(self, console: Console, *, tells: bool, server: str) -> None:
         self.shares_screen = sys.stdout.isatty()
         self._console = console
         self._tells = tells
+        self._server = server
         self._progress = Progress(
             SpinnerColumn(finished_text=" "),
             _StateColumn(),
@@ -169,7 +178,7 @@ class Bar:
 
     def interrupted(self, interruption: Interruption) -> None:
         """Say under the bar that the connection is lost."""
-        cause = clean(interruption.cause.message)
+        cause = clean(exits.describe(interruption.cause, self._server))
         self._set(label="RECONNECTING", style="yellow", detail=cause, total=None, completed=0)
 
     def __enter__(self) -> Self:

@@ -46,10 +46,10 @@ def of_error(error: RejoinderError) -> int:
 
 def describe(error: RejoinderError, server: str) -> str:
     """Return the line that tells people about an error."""
-    if isinstance(error, Unavailable) and not error.details and error.code == "UNAVAILABLE":
+    if isinstance(error, Unavailable) and error.reason == "UNAVAILABLE":
         # gRPC's own words for a refused connection are long, and name addresses that nobody typed.
         return f"no server answers at {server} (is it running? --server or REJOINDER_SERVER says where)"
-    if isinstance(error, Unavailable) and error.code == "DEADLINE_EXCEEDED":
+    if isinstance(error, Unavailable) and error.reason == "DEADLINE_EXCEEDED":
         return f"the server at {server} did not answer in time"
-    line = " ".join(error.message.split())
+    line = " ".join(error.message.split()).rstrip(".")
     return line if error.reason in line else f"{line} ({error.reason})"

@@ -47,7 +47,7 @@ def follow(handle: Handle, connecting: Connecting, following: Following) -> int:
     cursor = following.cursor
     operation: Operation | None = None
     try:
-        with make_display(tells=not following.shows_updates) as display:
+        with make_display(tells=not following.shows_updates, server=connecting.server) as display:
             options["on_interruption"] = display.interrupted
             for update in handle.watch(**options):
                 cursor, operation = update.cursor, update.operation

@@ -1,7 +1,6 @@
 """The commands: each reads its options, calls the SDK once or follows a watch, and prints."""
 
 import itertools
-import os
 import uuid
 from datetime import timedelta
 from typing import Any, cast
@@ -234,8 +233,6 @@ def delete(connecting: Connecting, /, *, operation_id: str) -> None:
 
 def main() -> None:
     """Run the command."""
-    # gRPC's core writes its own log lines to standard error, between ours.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     program(prog_name="rejoinder")
 
 
