@@ -1,6 +1,7 @@
 """The `rejoinder-server` command."""
 
 import asyncio
+import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -39,6 +40,8 @@ def main(context: click.Context, /, **given: Any) -> None:
 def serve(context: click.Context, /, **given: Any) -> None:
     """Serve until SIGTERM or SIGINT (the default)."""
     settings = _settings(context, given)
+    # The embedded worker is another program, not a fork that goes on with gRPC.
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     # Handler modules are found from where the command is run, like `python -m` finds them.
     sys.path.insert(0, str(Path.cwd()))
     try:

@@ -112,11 +112,11 @@ class Operation:
     progress_revision: int = 0
     progress_time: Instant | None = None
     correlation_id: str
-    labels: Mapping[str, str] = NO_LABELS
+    labels: Mapping[str, str] = field(default_factory=dict)
     priority: int = 0
     request_id: str
     fingerprint: str
-    headers: Mapping[str, str] = NO_LABELS
+    headers: Mapping[str, str] = field(default_factory=dict)
     create_time: Instant
     update_time: Instant
     due_time: Instant
