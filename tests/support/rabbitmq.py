@@ -19,7 +19,7 @@ _ERLANG = Path("/usr/lib/erlang/bin")
 _START_SECONDS = 60
 _STOP_SECONDS = 30
 _USER = "guest"
-_PASSWORD = "guest"  # noqa: S105 - the node listens on loopback only
+_PASSWORD = "guest"
 
 
 class RabbitNode:
@@ -101,7 +101,7 @@ class RabbitNode:
         """Run an Erlang expression in the node; this is the work of rabbitmqctl without the seconds of its start."""
         done = subprocess.run(
             [_ERLANG / "erl_call", "-c", self._cookie, "-address", f"127.0.0.1:{self._distribution_port}", "-e"],
-            input=f"{expression}.".encode(),
+            input=f"{expression}.\n".encode(),
             capture_output=True,
             env=self._environment,
             timeout=_START_SECONDS,
@@ -116,7 +116,7 @@ class RabbitNode:
         if self._server is None or self._server.poll() is not None:
             raise RuntimeError(f"The RabbitMQ node ended: {self._log_tail()}")
         try:
-            return "true" in self.evaluate("rabbit:is_running()") and _takes_connections(self.port)
+            return _takes_connections(self.port) and "true" in self.evaluate("rabbit:is_running()")
         except RuntimeError:
             return False
 

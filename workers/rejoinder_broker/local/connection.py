@@ -46,6 +46,7 @@ class Connection:
             hello = _read_hello(await self._wire.read())
             self._connections[hello] = self._wire
             try:
+                self._confirm(0)
                 await self._handle_all(hello)
             finally:
                 del self._connections[hello]

@@ -26,6 +26,8 @@ from rejoinder_broker.reconnecting import Reconnector
 from .address import read_url
 from .wire import Wire
 
+_GREETING_SECONDS = 10.0
+
 log = structlog.get_logger(__name__)
 
 
@@ -139,8 +141,21 @@ class _Session:
         except OSError as error:
             raise BrokerUnavailable(f"No server listens at {path}: {error.strerror}.") from error
         session = cls(wire, handlers=handlers)
-        session._write(LocalFrame(hello=LocalHello(connection_id=session.connection_id)))
+        try:
+            await session._greet()
+        except BaseException:
+            await wire.close()
+            raise
         return session
+
+    async def _greet(self) -> None:
+        """Tell the connection's name and wait until the server knows it, which it says with the first confirm."""
+        self._wire.write(LocalFrame(hello=LocalHello(connection_id=self.connection_id)))
+        try:
+            async with asyncio.timeout(_GREETING_SECONDS):
+                await self._wire.read()
+        except TimeoutError as error:
+            raise BrokerUnavailable("The server did not answer the greeting.") from error
 
     def begin(self) -> None:
         """Read what the server sends."""
