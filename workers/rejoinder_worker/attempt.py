@@ -41,12 +41,14 @@ class Attempt:
         leased_since: Boot time from which its lease surely lasted: when its claim was first sent.
     """
 
-    __slots__ = ("grant", "is_over", "key", "leased_since", "number", "on_stop", "stop")
+    __slots__ = ("_lease_seconds", "grant", "is_over", "key", "leased_since", "number", "on_stop", "stop")
 
     def __init__(self, grant: Grant, *, leased_since: float) -> None:
         self.grant = grant
         self.key = key_of(grant.fence)
         self.leased_since = leased_since
+        # Read here, so that a grant that makes no sense fails before anybody holds it.
+        self._lease_seconds = grant.lease.ToTimedelta().total_seconds()
         self.number = 0
         self.stop: Stop | None = None
         self.on_stop: Callable[[], None] | None = None
@@ -55,7 +57,7 @@ class Attempt:
     @property
     def start_by(self) -> float:
         """Boot time after which it must not start, because its lease may lapse and it may be granted again."""
-        lease = self.grant.lease.ToTimedelta().total_seconds()
+        lease = self._lease_seconds
         return self.leased_since + lease - min(lease / _MARGIN_SHARE, _LONGEST_MARGIN_SECONDS)
 
     @property

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS = 0.25
 _STOP_SECONDS = 2.0
 
 

@@ -89,6 +89,11 @@ class Execution:
         self._is_ended = False
 
     @property
+    def queue(self) -> str:
+        """The handler's queue, whatever the grant says: the type may just have moved to it."""
+        return self._routine.handler.queue
+
+    @property
     def arguments(self) -> tuple[str, int]:
         """What the Dramatiq message says; the request stays out of it, because Dramatiq logs arguments."""
         return self.attempt.grant.fence.uid, self.attempt.grant.fence.attempt

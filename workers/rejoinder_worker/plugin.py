@@ -24,7 +24,7 @@ class GrantedMessage(MessageProxy):
         grant = execution.attempt.grant
         super().__init__(
             dramatiq.Message(
-                queue_name=grant.queue,
+                queue_name=execution.queue,
                 actor_name=grant.type,
                 args=execution.arguments,
                 kwargs={},
@@ -91,7 +91,7 @@ class GrantBroker(dramatiq.Broker):
     def start(self, execution: Execution) -> None:
         """Have a worker thread run a granted attempt."""
         self._executions[execution.arguments] = execution
-        self.queues[execution.attempt.grant.queue].put(GrantedMessage(execution))
+        self.queues[execution.queue].put(GrantedMessage(execution))
 
     def forget(self, execution: Execution) -> None:
         """Drop an attempt that has ended."""

@@ -157,6 +157,8 @@ class Runtime:
             BrokerRefused: Malformed URL, refused credentials.
         """
         self._coroutines.start()
+        # Dramatiq's own command does this, which does not run here; time limits begin with it.
+        self._dramatiq.emit_after("process_boot")
         self._worker.start()
         await self._broker.start(self)
 
@@ -211,7 +213,19 @@ class Runtime:
         self._claimer.token(token)
 
     def message(self, message: WorkerMessage) -> None:
-        """Take a server's message."""
+        """Take a server's message; one that makes no sense is counted and stops nothing."""
+        try:
+            self._handle(message)
+        except Exception:
+            _logger.exception("message not understood", worker=self._options.worker)
+            self.unreadable()
+
+    def unreadable(self) -> None:
+        """Count a message that could not be read."""
+        self._heartbeat.unreadable_messages += 1
+        _logger.warning("unreadable message", worker=self._options.worker)
+
+    def _handle(self, message: WorkerMessage) -> None:
         match message.WhichOneof("message"):
             case "grant":
                 self._intake.take(message.grant)
@@ -224,11 +238,6 @@ class Runtime:
                 self._heartbeat.told_to_stop(message.stop)
             case _:
                 self.unreadable()  # a server's newer message, which this worker cannot know
-
-    def unreadable(self) -> None:
-        """Count a message that could not be read."""
-        self._heartbeat.unreadable_messages += 1
-        _logger.warning("unreadable message", worker=self._options.worker)
 
     def _announce(self, connection_id: str) -> None:
         if self._broker.connection_id != connection_id:
@@ -267,7 +276,10 @@ class Runtime:
     def _deadline(self, grant: Grant) -> datetime | None:
         if not grant.HasField("attempt_timeout"):
             return None
-        return self._clock.now() + grant.attempt_timeout.ToTimedelta()
+        try:
+            return self._clock.now() + grant.attempt_timeout.ToTimedelta()
+        except OverflowError:  # beyond the calendar
+            return None
 
     def _ended(self, execution: Execution, ending: Ending) -> None:
         attempt = execution.attempt

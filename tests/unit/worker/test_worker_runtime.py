@@ -8,9 +8,10 @@ from typing import Any
 
 import dramatiq
 import pytest
+from google.protobuf import duration_pb2
 from google.rpc import error_details_pb2
 
-from rejoinder.worker.v1.worker_pb2 import Event
+from rejoinder.worker.v1.worker_pb2 import Event, WorkerMessage
 from rejoinder_worker import Context, PermanentError, Registry, RetryLater
 from tests.support.manual_time import ManualTime
 from tests.support.recording_broker import RecordingBroker
@@ -245,6 +246,7 @@ async def test_grants_beyond_the_free_slots_are_released(registry: Registry, gat
         run.broker.grant("deaf")
         surplus = run.broker.grant("echo")
         event = await run.ending(surplus)
+        gate.opened.set()
     assert event.released.reason == "SURPLUS"
 
 
@@ -426,6 +428,78 @@ async def test_the_users_middleware_surrounds_the_handler_and_its_errors_are_rep
             assert (reason_of(event) if kind else "") == kind
             run.broker.answer()
     assert calls[:2] == ["before echo", "after echo"]
+
+
+async def test_a_time_limit_of_the_users_ends_sync_and_async_handlers_once(gate: Gate) -> None:
+    registry = Registry()
+    registry.middleware(dramatiq.middleware.TimeLimit(time_limit=60_000, interval=10))
+
+    @registry.handler("spins", options={"time_limit": 100})
+    def spins(context: Context, request: Any) -> None:
+        while not gate.opened.is_set():
+            pass
+
+    @registry.handler("waits", options={"time_limit": 100})
+    async def waits(context: Context, request: Any) -> None:
+        await asyncio.Event().wait()
+
+    async with running_worker(registry) as run:
+        for name in ("spins", "waits"):
+            grant = run.broker.grant(name)
+            assert reason_of(await run.ending(grant)) == "TIME_LIMIT_EXCEEDED"
+            assert len(run.broker.reports(grant)) == 1
+
+
+async def test_a_message_that_makes_no_sense_is_counted_and_stops_nothing(registry: Registry) -> None:
+    async with running_worker(registry, heartbeat_interval=0.05) as run:
+        run.broker.send(WorkerMessage())
+        run.broker.grant("echo", lease=duration_pb2.Duration(seconds=2**62))
+        await eventually(lambda: run.broker.heartbeats[-1].unreadable_messages == 2)
+        grant = run.broker.grant("echo")
+        assert (await run.ending(grant)).HasField("succeeded")
+        assert list(run.broker.heartbeats[-1].fences) in ([], [grant.fence])
+
+
+async def test_a_type_that_moved_to_another_queue_runs_in_the_handlers(registry: Registry) -> None:
+    async with running_worker(registry) as run:
+        grant = run.broker.grant("echo", queue="former")
+        assert (await run.ending(grant)).HasField("succeeded")
+
+
+async def test_an_answered_heartbeat_that_listed_an_attempt_lengthens_its_lease(registry: Registry, gate: Gate) -> None:
+    time = ManualTime()
+    async with running_worker(registry, clock=time, heartbeat_interval=0.05) as run:
+        grant = run.broker.grant("deaf")
+        attempt = next(iter(run.runtime._held))
+        assert attempt.start_by == 1025
+        time.advance(20)
+        count = len(run.broker.heartbeats)
+        await eventually(lambda: len(run.broker.heartbeats) > count)
+        assert list(run.broker.heartbeats[-1].fences) == [grant.fence]
+        run.broker.answer_heartbeat()
+        assert attempt.start_by == 1045
+        gate.opened.set()
+
+
+async def test_an_attempt_that_waited_too_long_for_its_thread_is_released() -> None:
+    registry, time = Registry(), ManualTime()
+
+    class Delay(dramatiq.Middleware):
+        """Stands for whatever keeps a thread from starting: suspension, or a stopped process."""
+
+        def after_worker_thread_boot(self, broker: Any, thread: Any) -> None:
+            started.wait(20)
+
+    started = threading.Event()
+    registry.middleware(Delay())
+    registry.handler("echo")(lambda context, request: None)
+    async with running_worker(registry, clock=time) as run:
+        late, cancelled = run.broker.grant("echo"), run.broker.grant("echo")
+        run.broker.stop_attempts(cancelled=[cancelled.fence])
+        time.advance(26)
+        started.set()
+        assert (await run.ending(late)).released.reason == "LATE"
+        assert reason_of(await run.ending(cancelled)) == "CANCELLED"
 
 
 async def test_a_handler_cannot_send_dramatiq_messages() -> None:
