@@ -132,7 +132,7 @@ def _follow(*arguments: str) -> Any:
     if process.returncode != 0 or operation.get("state") != "SUCCEEDED":
         raise DemoFailed(f"`rejoinder {arguments[0]}` ended with {process.returncode}: {operation.get('error')}")
     tell(f"SUCCEEDED in attempt {operation['attempt']}; {len(progress)} progress values came before the end")
-    return json.loads(operation["result"]["json"])
+    return operation["result"]["json"]
 
 
 def _count_by_other_means(tree: Tree) -> tuple[int, int, int]:
