@@ -67,7 +67,9 @@ def _interrupt(number: int, frame: object) -> NoReturn:  # noqa: ARG001 - a sign
 def count_tree(stage: Stage) -> None:
     """Have the standard library and this environment counted, and count them by other means."""
     library = sysconfig.get_path("stdlib")
-    tree = Tree((library, sys.prefix), (f"{library}/site-packages", f"{library}/dist-packages"))
+    # What is installed beside the library is not the library, and may be large.
+    packages = (f"{library}/site-packages", f"{library}/dist-packages")
+    tree = Tree((library, sys.prefix), tuple(path for path in packages if Path(path).is_dir()))
     say("Counting the files of Python's standard library and of .venv by kind:")
     for attempt in range(1, COUNTS + 1):
         result = _run(stage, "tree.count", {"paths": tree.paths, "leave_out": tree.leave_out})
@@ -131,7 +133,7 @@ def _follow(*arguments: str) -> Any:
     operation = last.get("operation") or {}
     if process.returncode != 0 or operation.get("state") != "SUCCEEDED":
         raise DemoFailed(f"`rejoinder {arguments[0]}` ended with {process.returncode}: {operation.get('error')}")
-    tell(f"SUCCEEDED in attempt {operation['attempt']}; {len(progress)} progress values came before the end")
+    tell(f"SUCCEEDED in attempt {operation['attempt']}; progress values before the end: {len(progress)}")
     return operation["result"]["json"]
 
 
