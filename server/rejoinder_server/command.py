@@ -13,7 +13,6 @@ import uvloop
 from rejoinder_broker import BrokerRefused
 from rejoinder_broker.settings import load, options
 from rejoinder_server import logs
-from rejoinder_server.app import App, CannotServe
 from rejoinder_server.config import ServerSettings
 from rejoinder_server.embedded import WorkerRefused
 from rejoinder_server.store import open_store
@@ -40,8 +39,10 @@ def main(context: click.Context, /, **given: Any) -> None:
 def serve(context: click.Context, /, **given: Any) -> None:
     """Serve until SIGTERM or SIGINT (the default)."""
     settings = _settings(context, given)
-    # The embedded worker is another program, not a fork that goes on with gRPC.
+    # The embedded worker is another program, not a fork that goes on with gRPC. gRPC reads this when it is imported.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+    from rejoinder_server.app import App, CannotServe
+
     # Handler modules are found from where the command is run, like `python -m` finds them.
     sys.path.insert(0, str(Path.cwd()))
     try:
