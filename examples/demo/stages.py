@@ -4,12 +4,17 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from examples.demo.programs import Programs, free_address
 from examples.demo.telling import say, show, tell
 from rejoinder_client import Client, RejoinderError
+
+if TYPE_CHECKING:
+    from tests.support.postgres import PostgresCluster
 
 ROOT = Path(__file__).parents[2]
 MODULES = ("examples.tree", "examples.orders")
@@ -49,17 +54,16 @@ def embedded() -> Iterator[Stage]:
 @contextlib.contextmanager
 def distributed() -> Iterator[Stage]:
     """Two servers and two worker processes on a private PostgreSQL and a private RabbitMQ."""
-    # Only here: the embedded demonstration needs none of it.
-    from tests.support.postgres import PostgresCluster
+    # Only here and below: the embedded demonstration has none of what these need.
     from tests.support.rabbitmq import running_node
 
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(_folder())
         say("Starting a private PostgreSQL and a private RabbitMQ, which takes some seconds.")
-        cluster = PostgresCluster()
-        stack.callback(cluster.remove)
-        cluster.start()
-        node = stack.enter_context(running_node())
+        with ThreadPoolExecutor(1) as beside:
+            starting = beside.submit(_start_postgres, stack)
+            node = stack.enter_context(running_node())
+            cluster = starting.result()
         say("Starting two servers and two workers; REJOINDER_STORE and REJOINDER_BROKER say where:")
         broker = {"REJOINDER_BROKER": node.url(node.new_vhost())}
         store = {"REJOINDER_STORE": cluster.new_database(is_migrated=False)}
@@ -72,6 +76,15 @@ def distributed() -> Iterator[Stage]:
         _wait_until_served(programs, [first, second], workers=WORKERS)
         yield Stage(first, second, folder)
         say("Stopping what was started.")
+
+
+def _start_postgres(stack: contextlib.ExitStack) -> "PostgresCluster":
+    from tests.support.postgres import PostgresCluster
+
+    cluster = PostgresCluster()
+    stack.callback(cluster.remove)
+    cluster.start()
+    return cluster
 
 
 @contextlib.contextmanager
