@@ -11,7 +11,7 @@ from dramatiq.middleware import Middleware
 
 from rejoinder_worker.errors import LoadError, SetupError
 from rejoinder_worker.registry import DEFAULT_REGISTRY, Handler, Registry
-from rejoinder_worker.runtime import routines
+from rejoinder_worker.runs import routines
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """One worker process: everything that it does on its I/O loop, and the threads that it runs handlers in.
 
-    token -> Claimer -> claim -> grant -> Intake -> GrantBroker -> worker thread: Execution
-    Execution -> _ended (back on the loop) -> Reporter -> event -> confirm -> Held lets go
+    token -> Claimer -> claim -> grant -> Intake -> Runs -> GrantBroker -> worker thread: Execution
+    Execution -> Runs (back on the loop) -> Reporter -> event -> confirm -> Held lets go
 
 All bookkeeping belongs to the loop, so it needs no locks. Worker threads reach it by `call_soon_threadsafe` alone.
 """
@@ -12,38 +12,27 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
-import dramatiq
 import structlog
 from dramatiq.middleware import Middleware
 
-from rejoinder.worker.v1.worker_pb2 import Announcement, Event, Grant, Release, Success, WorkerMessage
+from rejoinder.worker.v1.worker_pb2 import Announcement, Event, WorkerMessage
 from rejoinder_broker.port import BrokerError, HeldToken, WorkerBroker
-from rejoinder_worker.attempt import Attempt, Ending, Stop
 from rejoinder_worker.claimer import Claimer
 from rejoinder_worker.clock import Clock
-from rejoinder_worker.context import Context
-from rejoinder_worker.coroutines import CoroutineThread
-from rejoinder_worker.decoding import decoder
-from rejoinder_worker.execution import Execution, Routine
 from rejoinder_worker.heartbeat import Heartbeat
 from rejoinder_worker.held import Held
 from rejoinder_worker.intake import Intake
-from rejoinder_worker.plugin import GrantBroker
-from rejoinder_worker.progress import ProgressFeed
 from rejoinder_worker.registry import Handler
 from rejoinder_worker.reporter import Reporter
+from rejoinder_worker.runs import Runs
 from rejoinder_worker.slots import Slots
 
 # How long handlers that were told to stop may take to do so before their attempts are released.
 _UNWIND_SECONDS = 1.0
 _CONFIRM_SECONDS = 5.0
 _ANSWER_SECONDS = 1.0
-_THREADS_SECONDS = 2.0
 _ANNOUNCE_AGAIN_SECONDS = 1.0
-# How often Dramatiq's idle threads look whether they should end.
-_DRAMATIQ_LOOK_MILLISECONDS = 100
 
 _logger = structlog.get_logger("rejoinder.worker")
 
@@ -97,16 +86,22 @@ class Runtime:
         self._loop = asyncio.get_running_loop()
         self._broker = broker
         self._options = options
-        self._clock = clock
-        self._routines = routines(handlers)
-        self._feeds: dict[Attempt, ProgressFeed] = {}
-        self._quiet = asyncio.Event()
-        self._quiet.set()
         self._answered = asyncio.Event()
 
         self._slots = Slots(options.threads)
         self._held = Held()
         self._reporter = Reporter(broker, scheduler=self._loop)
+        self._runs = Runs(
+            handlers,
+            middleware=middleware,
+            worker=options.worker,
+            max_result_bytes=options.max_result_bytes,
+            slots=self._slots,
+            held=self._held,
+            reporter=self._reporter,
+            clock=clock,
+            loop=self._loop,
+        )
         self._claimer = Claimer(
             broker,
             slots=self._slots,
@@ -120,6 +115,7 @@ class Runtime:
             has_room=lambda: not self._reporter.is_full,
         )
         self._reporter.on_room = self._claimer.wake
+        self._runs.on_slot_free = self._claimer.wake
         self._heartbeat = Heartbeat(
             broker,
             reporter=self._reporter,
@@ -130,24 +126,19 @@ class Runtime:
             interval=options.heartbeat_interval,
             clock=clock,
             scheduler=self._loop,
-            fence=self._fence,
+            fence=self._runs.fence,
         )
         self._intake = Intake(
             claimer=self._claimer,
             held=self._held,
-            types=self._routines,
+            types=[handler.type for handler in handlers],
             clock=clock,
-            start=self._start,
-            release=self._release,
+            start=self._runs.start,
+            release=self._runs.release,
         )
         self._announcement = Event(
             worker=options.worker,
             announcement=Announcement(types=[handler.announcement() for handler in handlers]),
-        )
-        self._coroutines = CoroutineThread()
-        self._dramatiq = GrantBroker(handlers, middleware=middleware)
-        self._worker = dramatiq.Worker(
-            self._dramatiq, worker_threads=options.threads, worker_timeout=_DRAMATIQ_LOOK_MILLISECONDS
         )
 
     async def start(self) -> None:
@@ -156,10 +147,7 @@ class Runtime:
         Raises:
             BrokerRefused: Malformed URL, refused credentials.
         """
-        self._coroutines.start()
-        # Dramatiq's own command does this, which does not run here; time limits begin with it.
-        self._dramatiq.emit_after("process_boot")
-        self._worker.start()
+        self._runs.start_threads()
         await self._broker.start(self)
 
     async def shut_down(self, *, grace: float, hurry: asyncio.Event) -> bool:
@@ -175,24 +163,21 @@ class Runtime:
             Whether nothing runs any more and everything reported is durable.
         """
         self._claimer.stop()
-        await self._until_quiet(grace, hurry)
-        for attempt in list(self._slots.running):
-            attempt.tell_to_stop(Stop.SHUTDOWN)
-        await self._until_quiet(_UNWIND_SECONDS)
+        await self._runs.until_quiet(grace, hurry=hurry)
+        self._runs.tell_all_to_stop()
+        await self._runs.until_quiet(_UNWIND_SECONDS)
         await self._until_answered()
-        for attempt in list(self._slots.running):
-            if not attempt.is_silent:
-                self._release(attempt, "SHUTDOWN")
+        self._runs.release_all()
         is_clean = await self._leave() and not self._slots.running
         await self._broker.stop()
         self._reporter.close()
-        return await self._end_threads() and is_clean
+        return await self._runs.end_threads() and is_clean
 
     async def abandon(self) -> None:
         """End the threads of a process that never worked."""
         self._claimer.stop()
         await self._broker.stop()
-        await self._end_threads()
+        await self._runs.end_threads()
 
     def connected(self, connection_id: str) -> None:
         """Introduce the process on a new connection, report what is owed, and claim."""
@@ -249,82 +234,6 @@ class Runtime:
 
         self._reporter.send_once(self._announcement).add_done_callback(confirmed)
 
-    def _start(self, attempt: Attempt) -> None:
-        self._slots.running.add(attempt)
-        self._quiet.clear()
-        feed = ProgressFeed(
-            attempt,
-            worker=self._options.worker,
-            reporter=self._reporter,
-            clock=self._clock,
-            scheduler=self._loop,
-            wake=self._on_loop,
-        )
-        execution = Execution(
-            attempt,
-            routine=self._routines[attempt.grant.type],
-            context=_context(attempt, feed, self._deadline(attempt.grant)),
-            worker=self._options.worker,
-            clock=self._clock,
-            coroutines=self._coroutines,
-            max_result_bytes=self._options.max_result_bytes,
-            finish=lambda execution, ending: self._on_loop(lambda: self._ended(execution, ending)),
-        )
-        self._feeds[attempt] = feed
-        self._dramatiq.start(execution)
-
-    def _deadline(self, grant: Grant) -> datetime | None:
-        if not grant.HasField("attempt_timeout"):
-            return None
-        try:
-            return self._clock.now() + grant.attempt_timeout.ToTimedelta()
-        except OverflowError:  # beyond the calendar
-            return None
-
-    def _ended(self, execution: Execution, ending: Ending) -> None:
-        attempt = execution.attempt
-        self._dramatiq.forget(execution)
-        self._slots.running.discard(attempt)
-        if attempt.stop is Stop.SHUTDOWN and not isinstance(ending, Success):
-            ending = Release(reason="SHUTDOWN")
-        self._report_end(attempt, ending)
-        self._note_quiet()
-        self._claimer.wake()
-
-    def _release(self, attempt: Attempt, reason: str) -> None:
-        self._report_end(attempt, Release(reason=reason))
-
-    def _report_end(self, attempt: Attempt, ending: Ending) -> None:
-        feed = self._feeds.pop(attempt, None)
-        if attempt.is_silent:
-            return
-        if feed is not None:
-            feed.flush()
-        attempt.is_over = True
-        event = attempt.terminal_event(self._options.worker, ending)
-        self._reporter.send(
-            event, confirmed=lambda: self._held.let_go(attempt), is_wanted=lambda: not attempt.is_fenced
-        )
-
-    def _fence(self, attempt: Attempt) -> None:
-        if attempt in self._slots.running:
-            _logger.warning("attempt fenced", operation_id=attempt.grant.fence.operation_id)
-        attempt.tell_to_stop(Stop.FENCED)
-        self._held.let_go(attempt)
-        self._note_quiet()
-
-    def _note_quiet(self) -> None:
-        if all(attempt.is_silent for attempt in self._slots.running):
-            self._quiet.set()
-
-    async def _until_quiet(self, timeout: float, hurry: asyncio.Event | None = None) -> None:
-        waits = [asyncio.ensure_future(event.wait()) for event in (self._quiet, hurry) if event is not None]
-        try:
-            await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-
     async def _until_answered(self) -> None:
         # A grant that is on its way would be lost with the connection, and its operation would wait for its lease.
         with contextlib.suppress(TimeoutError):
@@ -342,42 +251,9 @@ class Runtime:
             await asyncio.wait_for(self._heartbeat.beat(leaving=True), _CONFIRM_SECONDS)
         return is_drained
 
-    async def _end_threads(self) -> bool:
-        milliseconds = int(_THREADS_SECONDS * 1000)
-        await asyncio.to_thread(self._worker.stop, milliseconds)
-        return await asyncio.to_thread(self._coroutines.stop)
-
-    def _on_loop(self, function: Callable[[], None]) -> None:
-        # A zombie may return after the process's loop has closed; nobody waits for it then.
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(function)
-
-
-def routines(handlers: Sequence[Handler]) -> dict[str, Routine]:
-    """Make handlers ready to run.
-
-    Raises:
-        RegistrationError: The type hint of a handler is of no use.
-    """
-    return {handler.type: Routine(handler, decoder(handler.function, type_name=handler.type)) for handler in handlers}
-
 
 def _queues(handlers: Sequence[Handler]) -> dict[str, list[str]]:
     queues: dict[str, list[str]] = defaultdict(list)
     for handler in handlers:
         queues[handler.queue].append(handler.type)
     return queues
-
-
-def _context(attempt: Attempt, feed: ProgressFeed, deadline: datetime | None) -> Context:
-    grant = attempt.grant
-    return Context(
-        grant.fence.operation_id,
-        attempt=grant.fence.attempt,
-        correlation_id=grant.correlation_id,
-        labels=grant.labels,
-        headers=grant.headers,
-        deadline=deadline,
-        on_progress=feed.offer,
-        told_to_stop=lambda: attempt.stop is not None,
-    )
