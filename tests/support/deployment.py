@@ -141,7 +141,7 @@ def deployment(
                     folder,
                     *SLOW,
                     database_url=cluster.new_database(),
-                    broker_url=node.new_vhost(),
+                    broker_url=node.url(node.new_vhost()),
                     worker_arguments=["--claim-interval=1h"],
                 )
             )

@@ -77,10 +77,10 @@ class Process:
 
     def terminate(self) -> int:
         """Ask it to stop, and return its exit code."""
-        self.signal(signal.SIGTERM)
+        self.send(signal.SIGTERM)
         return self.wait()
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
         if self.is_running:
             os.kill(self.pid, number)
