@@ -26,14 +26,15 @@ _ROUNDS: Final = 3
 
 
 def _locking(candidates: str, *, still: str, wait: bool) -> str:
+    # The limit is a fence: rows are found by their key and tested under the lock, whatever other index seems to fit.
     # The clock is read as each row comes out, so that of the last row is read under all locks.
     return f"""
 WITH candidate AS MATERIALIZED ({candidates}), locked AS MATERIALIZED (
     SELECT operation.* FROM candidate CROSS JOIN LATERAL (
         SELECT {named(OPERATION)} FROM operations
-        WHERE namespace = candidate.namespace AND operation_id = candidate.operation_id AND ({still})
-        FOR UPDATE {"" if wait else "SKIP LOCKED"}
-    ) AS operation
+        WHERE namespace = candidate.namespace AND operation_id = candidate.operation_id
+        LIMIT 1 FOR UPDATE {"" if wait else "SKIP LOCKED"}
+    ) AS operation WHERE {still}
 )
 SELECT {STORE_TIME}, watermark.time, watermark.judge_from, (SELECT count(*) FROM candidate), locked.*
 FROM watermark LEFT JOIN locked ON true WHERE watermark.namespace = '{EVERYWHERE}'
@@ -91,7 +92,7 @@ REPORTED: Final = _locking(
         SELECT namespace, operation_id, false FROM operations WHERE state = 2 AND worker = ANY ($3::text[])
     ) AS either GROUP BY namespace, operation_id ORDER BY namespace, operation_id
     """,
-    still="purged_time IS NULL AND (candidate.by_key OR (state = 2 AND worker = ANY ($3)))",
+    still="purged_time IS NULL AND (by_key OR (state = 2 AND worker = ANY ($3)))",
     wait=True,
 )
 

@@ -70,12 +70,12 @@ WITH removed AS (
 SELECT count(*) FROM removed
 """
 
-# Extends leases.
+# Extends leases; only what runs has one.
 _LEASE: Final = """
 UPDATE operations SET lease_time = lease.lease_time
 FROM unnest($1::text[], $2::text[], $3::bigint[]) AS lease (namespace, operation_id, lease_time)
 WHERE operations.namespace = lease.namespace AND operations.operation_id = lease.operation_id
-    AND operations.state = 2
+    AND operations.lease_time IS NOT NULL
 """
 
 
@@ -91,7 +91,8 @@ ON CONFLICT (namespace, {key}) DO UPDATE SET ({named(rest)}) = ROW ({named(rest,
 _ANNOUNCE: Final = _replace("types", "name", TYPE)
 _REGISTER: Final = _replace("workers", "worker", WORKER)
 
-# Moves what waits in other queues than its type's. The queues in use are found by stepping up the index of what waits.
+# Moves what waits in other queues than its type's, once it is locked. The queues in use are found by stepping up the
+# index of what waits.
 _MOVE: Final = """
 WITH RECURSIVE used (queue) AS (
     (SELECT queue FROM operations WHERE state = 1 ORDER BY queue LIMIT 1)
@@ -106,13 +107,12 @@ WITH RECURSIVE used (queue) AS (
     JOIN used ON used.queue <> kind.queue
     CROSS JOIN LATERAL (
         SELECT namespace, operation_id FROM operations
-        WHERE state = 1 AND queue = used.queue AND type = kind.type OFFSET 0
+        WHERE state = 1 AND queue = used.queue AND type = kind.type
+        ORDER BY namespace, operation_id FOR UPDATE
     ) AS waiting
-    ORDER BY waiting.namespace, waiting.operation_id
 )
 UPDATE operations SET queue = astray.queue FROM astray
 WHERE operations.namespace = astray.namespace AND operations.operation_id = astray.operation_id
-    AND operations.state = 1
 """
 
 # Notes when the workers of types were last heard of.
