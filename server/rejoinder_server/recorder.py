@@ -232,7 +232,7 @@ class _Batch:
                 message = listed.pop(operation.fence)
                 if operation.cancel_request_time is not None:
                     answer.cancelled.append(message)
-            elif operation.connection_id != heartbeat.connection_id or heartbeat.leaving:
+            elif operation.connection_id in heartbeat.earlier_connection_ids or heartbeat.leaving:
                 # The grant went to a worker queue that is gone, and the process does not hold it.
                 self._flush(operation.key)
                 edit.release()

@@ -1,7 +1,7 @@
 """Tells the servers that the process lives and what it holds, and does what their answers say."""
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 
 from rejoinder.worker.v1.worker_pb2 import Event, Fence, HeartbeatAnswer, Stop, WorkerHeartbeat
@@ -59,6 +59,7 @@ class Heartbeat:
         self._scheduler = scheduler
         self._fence = fence
         self._number = 0
+        self._connections: deque[str] = deque(maxlen=_REMEMBERED)
         self._sent: OrderedDict[int, tuple[float, list[Attempt]]] = OrderedDict()
         self._unconfirmed: set[asyncio.Future[None]] = set()
         self._timer: Timer | None = None
@@ -66,6 +67,7 @@ class Heartbeat:
 
     def connected(self) -> None:
         """Send the first heartbeat of a connection, which tells all that is held, and go on from there."""
+        self._connections.append(self._broker.connection_id or "")
         self._sent.clear()
         self._unconfirmed.clear()
         self._beat_and_wait()
@@ -93,6 +95,7 @@ class Heartbeat:
             self._sent.popitem(last=False)
         heartbeat = WorkerHeartbeat(
             connection_id=self._broker.connection_id or "",
+            earlier_connection_ids=list(self._connections)[:-1],
             number=self._number,
             fences=[each.grant.fence for each in listed],
             types=self._types,

@@ -219,7 +219,7 @@ class Release(_message.Message):
     def __init__(self, fence: _Optional[_Union[Fence, _Mapping]] = ..., number: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class WorkerHeartbeat(_message.Message):
-    __slots__ = ("connection_id", "number", "fences", "types", "free_slots", "total_slots", "unreadable_messages", "zombies", "leaving")
+    __slots__ = ("connection_id", "number", "fences", "types", "free_slots", "total_slots", "unreadable_messages", "zombies", "leaving", "earlier_connection_ids")
     CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     FENCES_FIELD_NUMBER: _ClassVar[int]
@@ -229,6 +229,7 @@ class WorkerHeartbeat(_message.Message):
     UNREADABLE_MESSAGES_FIELD_NUMBER: _ClassVar[int]
     ZOMBIES_FIELD_NUMBER: _ClassVar[int]
     LEAVING_FIELD_NUMBER: _ClassVar[int]
+    EARLIER_CONNECTION_IDS_FIELD_NUMBER: _ClassVar[int]
     connection_id: str
     number: int
     fences: _containers.RepeatedCompositeFieldContainer[Fence]
@@ -238,7 +239,8 @@ class WorkerHeartbeat(_message.Message):
     unreadable_messages: int
     zombies: int
     leaving: bool
-    def __init__(self, connection_id: _Optional[str] = ..., number: _Optional[int] = ..., fences: _Optional[_Iterable[_Union[Fence, _Mapping]]] = ..., types: _Optional[_Iterable[str]] = ..., free_slots: _Optional[int] = ..., total_slots: _Optional[int] = ..., unreadable_messages: _Optional[int] = ..., zombies: _Optional[int] = ..., leaving: _Optional[bool] = ...) -> None: ...
+    earlier_connection_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, connection_id: _Optional[str] = ..., number: _Optional[int] = ..., fences: _Optional[_Iterable[_Union[Fence, _Mapping]]] = ..., types: _Optional[_Iterable[str]] = ..., free_slots: _Optional[int] = ..., total_slots: _Optional[int] = ..., unreadable_messages: _Optional[int] = ..., zombies: _Optional[int] = ..., leaving: _Optional[bool] = ..., earlier_connection_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ProcessDeath(_message.Message):
     __slots__ = ("detail",)
