@@ -84,6 +84,7 @@ def _start_postgres(stack: contextlib.ExitStack) -> "PostgresCluster":
     cluster = PostgresCluster()
     stack.callback(cluster.remove)
     cluster.start()
+    stack.callback(cluster.stop)
     return cluster
 
 
