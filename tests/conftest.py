@@ -5,4 +5,5 @@ pytest_plugins = [
     "tests.support.postgres",
     "tests.support.rabbitmq",
     "tests.support.deployment",
+    "tests.support.server_parts",
 ]

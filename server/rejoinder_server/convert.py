@@ -165,7 +165,7 @@ def grant_message(operation: Operation, request: bytes, claim_id: str, lease: Sp
         correlation_id=operation.correlation_id,
         labels=operation.labels,
         lease=duration(lease),
-        attempt_timeout=_duration_or_none(operation.timeouts.attempt),
+        attempt_timeout=_duration_or_none(_time_left(operation)),
         deadline_time=_timestamp_or_none(operation.attempt_deadline),
         headers=operation.headers,
     )
@@ -303,6 +303,13 @@ def waiting_of(operation: Operation, now: Instant, has_worker: bool) -> Waiting:
     if not has_worker:
         return OperationMessage.WAITING_REASON_NO_WORKER, f"no live worker has announced type {operation.type}"
     return OperationMessage.WAITING_REASON_QUEUED, f"due; a free worker of queue {operation.queue} takes it next"
+
+
+def _time_left(operation: Operation) -> Span | None:
+    """Return how long an attempt that was just granted may take, the total timeout included."""
+    if operation.attempt_deadline is None or operation.grant_time is None:
+        return None
+    return max(operation.attempt_deadline - operation.grant_time, 1)
 
 
 def _duration_or_none(span: Span | None) -> Duration | None:

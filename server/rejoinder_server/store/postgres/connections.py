@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeAlias
 
 import asyncpg
@@ -135,8 +135,10 @@ class Connections:
 
 
 async def _roll_back(connection: Connection) -> None:
-    if not connection.is_closed() and connection.is_in_transaction():
-        await connection.execute("ROLLBACK")
+    # A connection that was lost took its transaction with it, and its stand-in refuses every call.
+    with suppress(asyncpg.InterfaceError):
+        if not connection.is_closed() and connection.is_in_transaction():
+            await connection.execute("ROLLBACK")
 
 
 async def _leave(_connection: Connection) -> None:

@@ -67,7 +67,7 @@ def connecting(place: str) -> Iterator[None]:
             yield
         except asyncpg.InterfaceError:
             raise
-        except ValueError:
+        except (ValueError, OverflowError):
             raise StoreRefused(_MALFORMED) from None
 
 

@@ -1,0 +1,129 @@
+"""How operations are handed to workers, and taken back."""
+
+from rejoinder.worker.v1.worker_pb2 import Claim
+from rejoinder_server import failure
+from rejoinder_server.operation import SECOND, State, Timeouts
+from tests.support.server_parts import CONNECTION, QUEUE, TYPE, WORKER, Parts, heartbeat, succeeded
+
+
+async def test_the_best_go_first(parts: Parts) -> None:
+    await parts.submit("early")
+    parts.advance(1)
+    await parts.submit("late")
+    await parts.submit("urgent", priority=1)
+    grants = await parts.grant(slots=3)
+    assert [grant.fence.operation_id for grant in grants] == ["urgent", "early", "late"]
+
+
+async def test_a_claim_is_answered_after_its_grants_with_whether_more_remains(parts: Parts) -> None:
+    await parts.submit("a")
+    await parts.submit("b")
+    await parts.grant()
+    connection, message = parts.broker.sent[-1]
+    assert (connection, message.claim_answer.granted, message.claim_answer.more) == (CONNECTION, 1, True)
+
+
+async def test_claims_that_come_together_share_the_work_evenly(parts: Parts) -> None:
+    for index in range(4):
+        await parts.submit(f"operation-{index}")
+    claims = [
+        Claim(claim_id=name, worker=name, connection_id=name, queue=QUEUE, types=[TYPE], free_slots=8)
+        for name in ("worker-1", "worker-2")
+    ]
+    await parts.granter.answer(claims)
+    to = [connection for connection, message in parts.broker.sent if message.HasField("grant")]
+    assert sorted(to) == ["worker-1", "worker-1", "worker-2", "worker-2"]
+
+
+async def test_a_grant_that_cannot_be_delivered_is_released_at_once(parts: Parts) -> None:
+    parts.broker.gone.add(CONNECTION)
+    await parts.submit("a")
+    await parts.grant()
+    operation = await parts.read("a")
+    assert (operation.state, operation.attempt, operation.failures) == (State.ACCEPTED, 1, 0)
+
+
+async def test_an_incomplete_claim_is_counted_and_harms_nothing(parts: Parts) -> None:
+    await parts.submit("a")
+    await parts.granter.answer([Claim(claim_id="claim", worker=WORKER)])
+    assert parts.metrics.registry.get_sample_value("rejoinder_claims_total", {"answer": "invalid"}) == 1
+    assert (await parts.read("a")).state == State.ACCEPTED
+
+
+async def test_an_attempt_whose_lease_has_lapsed_by_the_watermark_is_lost_and_granted_again(parts: Parts) -> None:
+    await parts.mark()
+    await parts.keep_marking(60)
+    await parts.submit("a")
+    await parts.grant()
+    await parts.keep_marking(35)
+    await parts.sweeper.sweep()
+    assert [change.reason for change in (await parts.history("a"))[2:]] == [failure.WORKER_LOST]
+    [grant] = await parts.grant()
+    assert grant.fence.attempt == 2
+
+
+async def test_no_attempt_is_lost_while_no_marker_is_recorded(parts: Parts) -> None:
+    await parts.mark()
+    await parts.keep_marking(60)
+    await parts.submit("a")
+    await parts.grant()
+    parts.advance(3600)
+    await parts.sweeper.sweep()
+    assert (await parts.read("a")).state == State.RUNNING
+
+
+async def test_after_an_outage_a_worker_has_a_whole_lease_to_be_heard(parts: Parts) -> None:
+    await parts.mark()
+    await parts.keep_marking(60)
+    await parts.submit("a")
+    [grant] = await parts.grant()
+    parts.advance(3600)
+    await parts.mark()
+    await parts.keep_marking(25)
+    await parts.sweeper.sweep()
+    await parts.recorder.record([heartbeat(grant.fence)])
+    await parts.keep_marking(20)
+    await parts.sweeper.sweep()
+    assert (await parts.read("a")).state == State.RUNNING
+
+
+async def test_an_attempt_that_takes_too_long_fails_and_its_worker_is_told(parts: Parts) -> None:
+    await parts.mark()
+    await parts.keep_marking(60)
+    await parts.submit("a", timeouts=Timeouts(attempt=10 * SECOND))
+    [grant] = await parts.grant()
+    await parts.keep_marking(15)
+    await parts.sweeper.sweep()
+    await parts.announcer.close()
+    operation = await parts.read("a")
+    assert (operation.state, operation.failures) == (State.ACCEPTED, 1)
+    assert [grant.fence] == list(parts.broker.sent[-1][1].stop.stale)
+
+
+async def test_an_operation_that_no_worker_takes_in_time_is_timed_out(parts: Parts) -> None:
+    await parts.submit("a", timeouts=Timeouts(queue=10 * SECOND))
+    parts.advance(11)
+    await parts.sweeper.sweep()
+    operation = await parts.read("a")
+    assert (operation.state, operation.error_reason) == (State.TIMED_OUT, failure.QUEUE_TIMEOUT)
+
+
+async def test_a_terminal_operation_is_purged_after_its_retention_and_its_tombstone_later(parts: Parts) -> None:
+    await parts.submit("a")
+    [grant] = await parts.grant()
+    await parts.recorder.record([succeeded(grant.fence)])
+    parts.advance(61)
+    await parts.sweeper.sweep()
+    assert parts.now == (await parts.read("a")).purged_time
+    parts.advance(parts.rules.tombstone_retention / SECOND + 1)
+    await parts.sweeper.sweep()
+    assert {state: count for state, count in (await parts.store.counts()).items() if count} == {}
+
+
+async def test_a_worker_that_is_not_heard_of_for_a_lease_is_forgotten(parts: Parts) -> None:
+    await parts.mark()
+    await parts.keep_marking(60)
+    await parts.recorder.record([heartbeat()])
+    await parts.keep_marking(35)
+    await parts.sweeper.sweep()
+    assert await parts.store.workers() == []
