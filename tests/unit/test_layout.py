@@ -33,7 +33,7 @@ MAY_IMPORT = {
 }
 GRPC = {"grpc", "grpc_health", "grpc_reflection", "grpc_status", "rejoinder.v1.operation_service_pb2_grpc"}
 # Where the server may know gRPC: its services and what stands around them, and the one place that wires objects.
-SERVER_GRPC = ("service", "health", "convert", "interceptors", "app")
+SERVER_GRPC = ("service", "health", "convert", "interceptor", "app")
 SQL = {"sqlite3", "asyncpg"}
 AMQP = {"pika"}
 
