@@ -12,6 +12,7 @@ from rejoinder_broker.port import BrokerError, BrokerUnavailable
 from .refusals import classify_close
 from .topology import Queue
 
+_CLOSE_SECONDS = 5.0
 _CALL_SECONDS = 30.0  # a quorum queue that elects its leader answers late
 
 
@@ -40,6 +41,10 @@ class Delivery:
         self.channel.answer("basic_nack", self.tag, requeue=False)
 
 
+class UnansweredError(BrokerUnavailable):
+    """The broker did not answer a call; the channel is of no more use, since its calls wait for one another."""
+
+
 class Channel:
     """An open channel.
 
@@ -63,7 +68,8 @@ class Channel:
         """Wait until the broker has replied.
 
         Raises:
-            BrokerError: The channel was closed instead, or nothing came in time.
+            BrokerError: The channel was closed instead.
+            UnansweredError: Nothing came in time.
         """
         either: set[asyncio.Future[Any]] = {reply, self.closed}
         await asyncio.wait(either, timeout=_CALL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -71,7 +77,7 @@ class Channel:
             return
         if self.closed.done():
             raise self.closed.result()
-        raise BrokerUnavailable("RabbitMQ did not answer in time.")
+        raise UnansweredError("RabbitMQ did not answer in time.")
 
     async def declare_queue(self, queue: Queue) -> None:
         """Make sure that a queue exists, with its arguments."""
@@ -146,7 +152,7 @@ class Channel:
         if self._channel.is_open:
             self._channel.close()
         if not self.closed.done():
-            await asyncio.wait({self.closed}, timeout=_CALL_SECONDS)
+            await asyncio.wait({self.closed}, timeout=_CLOSE_SECONDS)
 
     async def _call(self, method: Callable[..., Any], **arguments: Any) -> Any:
         replied: asyncio.Future[None] = asyncio.get_running_loop().create_future()

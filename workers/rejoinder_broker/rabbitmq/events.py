@@ -13,7 +13,7 @@ from rejoinder_broker.handing import hand
 from rejoinder_broker.port import BrokerError, ServerHandlers
 from rejoinder_broker.reading import UnreadableError, read_event
 
-from .channel import Channel, Delivery
+from .channel import Channel, Delivery, UnansweredError
 from .dead_letters import DeadLetters
 from .inbox import Inbox
 from .pair import Pair, declare_events
@@ -54,6 +54,9 @@ class EventsConsumer:
         while not (self._ended.is_set() or self._pair.lost.done()):
             try:
                 await self._consume()
+            except UnansweredError as error:
+                # As from a quorum queue without a leader; whoever retried on this pair would collect dead channels.
+                self._pair.lose(str(error))
             except BrokerError as error:
                 self._note_failure(str(error))
                 await self._pause()
