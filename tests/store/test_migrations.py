@@ -1,5 +1,6 @@
 import asyncio
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,14 +13,15 @@ from tests.support.storing import stored
 
 
 @pytest.fixture(params=KINDS)
-def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a store of each kind without a schema."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/rejoinder.db"
+        yield f"sqlite:///{tmp_path}/rejoinder.db"
+        return
     cluster: PostgresCluster = request.getfixturevalue("postgres_cluster")
     url = cluster.new_database(is_migrated=False)
-    request.addfinalizer(lambda: cluster.drop_database(url))
-    return url
+    yield url
+    cluster.drop_database(url)
 
 
 def run_sql(url: str, statement: str, cluster: PostgresCluster) -> None:

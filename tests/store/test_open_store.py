@@ -17,7 +17,7 @@ def test_an_unknown_scheme_is_refused_and_the_known_ones_are_named(url: str) -> 
     "url", ["sqlite:", "sqlite://", "sqlite:///", "sqlite://a.db", "sqlite:///:memory:", "sqlite:///a.db?mode=ro"]
 )
 def test_a_malformed_sqlite_url_is_refused(url: str) -> None:
-    with pytest.raises(StoreRefused, match="sqlite:///relative.db"):
+    with pytest.raises(StoreRefused, match=r"sqlite:///relative\.db"):
         open_store(url)
 
 

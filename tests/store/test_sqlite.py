@@ -1,3 +1,5 @@
+# ruff: noqa: ASYNC220, ASYNC240 - nothing else runs on the loop while a test prepares its files and processes
+
 import asyncio
 import os
 import resource

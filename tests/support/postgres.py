@@ -23,6 +23,10 @@ USER = "rejoinder"
 PASSWORD = "a password: with @/?#% in it"
 _QUOTED = "a%20password%3A%20with%20%40%2F%3F%23%25%20in%20it"
 _TEMPLATE = "rejoinder_template"
+_EMPTY = """
+TRUNCATE operations, requests, transitions, types, workers;
+UPDATE watermark SET time = 0, judge_from = 0;
+"""
 
 
 class PostgresMissing(Exception):
@@ -131,12 +135,23 @@ class PostgresCluster:
         template = _TEMPLATE if is_migrated else "template0"
         if is_migrated:
             self._ensure_template()
-        self.sql(f"CREATE DATABASE {name} TEMPLATE {template}")
+        # Copying files is the quicker way where nothing waits for a disk; before version 15 it is the only one.
+        strategy = "STRATEGY FILE_COPY" if self._version >= 15 else ""
+        self.sql(f"CREATE DATABASE {name} TEMPLATE {template} {strategy}")
         return self.url(name)
 
     def drop_database(self, url: str) -> None:
         """Drop a database with whatever is connected to it."""
         self.sql(f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]} WITH (FORCE)")
+
+    def empty_database(self, url: str) -> None:
+        """Make a migrated database as good as new, much quicker than a new one is made."""
+        self.sql(_EMPTY, database=url.rpartition("/")[2])
+
+    @property
+    def _version(self) -> int:
+        done = subprocess.run([self._programs / "postgres", "--version"], capture_output=True, text=True, check=True)
+        return int(done.stdout.split()[2].partition(".")[0])
 
     @property
     def _data(self) -> Path:
@@ -215,9 +230,14 @@ def postgres_cluster() -> Iterator[PostgresCluster]:
     cluster.remove()
 
 
+@pytest.fixture(scope="session")
+def shared_database(postgres_cluster: PostgresCluster) -> str:
+    """A database that one test after the other empties and uses."""
+    return postgres_cluster.new_database()
+
+
 @pytest.fixture
-def postgres_url(postgres_cluster: PostgresCluster) -> Iterator[str]:
-    """A fresh database with the newest schema."""
-    url = postgres_cluster.new_database()
-    yield url
-    postgres_cluster.drop_database(url)
+def postgres_url(postgres_cluster: PostgresCluster, shared_database: str) -> str:
+    """A database with the newest schema and nothing in it."""
+    postgres_cluster.empty_database(shared_database)
+    return shared_database
