@@ -10,9 +10,8 @@ from typing import Any, NoReturn
 import click
 import uvloop
 
-from rejoinder_broker import BrokerRefused
+from rejoinder_broker import BrokerRefused, logs
 from rejoinder_broker.settings import load, options
-from rejoinder_server import logs
 from rejoinder_server.config import ServerSettings
 from rejoinder_server.embedded import WorkerRefused
 from rejoinder_server.store import open_store

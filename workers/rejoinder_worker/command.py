@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
+from rejoinder_broker import logs
 from rejoinder_broker.port import BrokerRefused
 from rejoinder_broker.settings import load, options
-from rejoinder_worker import logs
-from rejoinder_worker.process import open_broker
+from rejoinder_worker.process import QUIET, open_broker
 from rejoinder_worker.settings import WorkerSettings
 from rejoinder_worker.supervisor import Supervisor
 
@@ -29,7 +29,7 @@ def main(modules: tuple[str, ...], exit_with_parent: int | None, **given: Any) -
     and Ctrl-C let running handlers finish; a second one does not wait for them.
     """
     settings = load(WorkerSettings, given)
-    logs.configure(log_format=settings.log_format)
+    logs.configure(format=settings.log_format, quiet=QUIET)
     try:
         status = asyncio.run(_supervise(settings, modules, parent=exit_with_parent))
     except BrokerRefused as error:

@@ -10,6 +10,7 @@ reaches a process twice would count as impatience.
 
 import asyncio
 import json
+import logging
 import os
 import random
 import signal
@@ -22,12 +23,15 @@ from dataclasses import asdict, dataclass
 
 import structlog
 
+from rejoinder_broker import logs
 from rejoinder_broker.port import BrokerRefused, WorkerBroker
-from rejoinder_worker import logs
 from rejoinder_worker.clock import SystemClock
 from rejoinder_worker.errors import SetupError
 from rejoinder_worker.loading import Loaded, load
 from rejoinder_worker.runtime import Runtime, RuntimeOptions
+
+# Dramatiq logs a handler's failure with the message's arguments; it is logged here once, with the fields that matter.
+QUIET = {"dramatiq": logging.WARNING, "dramatiq.worker.WorkerThread": logging.CRITICAL}
 
 EXIT_CLEAN = 0
 EXIT_SETUP = 2
@@ -103,7 +107,7 @@ def main(arguments: list[str] | None = None, *, broker_of: Callable[[str, str], 
     channel = socket.socket(fileno=int((arguments or sys.argv[1:])[0]))
     os.set_inheritable(channel.fileno(), False)
     orders = Orders.from_line(_first_line(channel))
-    logs.configure(log_format=orders.log_format)
+    logs.configure(format=orders.log_format, quiet=QUIET)
     try:
         loaded = load(orders.modules, queues=orders.queues)
     except SetupError as error:
