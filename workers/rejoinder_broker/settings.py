@@ -1,7 +1,7 @@
 """Configuration as typed settings: one class of fields gives flags, environment variables and their documentation.
 
-A field `sweep_interval` is the flag `--sweep-interval` and the variable `REJOINDER_SWEEP_INTERVAL`; flags win. Nothing is
-read before a command asks for it.
+A field `sweep_interval` is the flag `--sweep-interval` and the variable `REJOINDER_SWEEP_INTERVAL`; flags win. Nothing
+is read before a command asks for it.
 """
 
 import re
@@ -130,4 +130,7 @@ def _metavar(field: FieldInfo) -> str:
     choices = get_args(field.annotation)
     if choices and all(isinstance(choice, str) for choice in choices):
         return "|".join(choices)
-    return {int: "N", bool: "true|false"}.get(field.annotation, "TEXT")  # type: ignore[call-overload, no-any-return] # annotations of other kinds are text
+    for kind, name in ((bool, "true|false"), (int, "N"), (float, "NUMBER")):
+        if field.annotation is kind:
+            return name
+    return "TEXT"
