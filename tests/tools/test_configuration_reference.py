@@ -156,9 +156,9 @@ def _attribute(owner: Any, name: str) -> Any:
 
 
 def _queue_argument(argument: str, path: str) -> float:
-    queue = getattr_static(Topology, path.rpartition(".")[2])
-    made = queue.fget(Topology()) if isinstance(queue, property) else queue(Topology(), _NAMES[queue.__name__])
-    return float(made.arguments[argument])
+    name = path.rpartition(".")[2]
+    queue = getattr(Topology(), name)
+    return float((queue(_NAMES[name]) if name in _NAMES else queue).arguments[argument])
 
 
 _NAMES: dict[str, Any] = {"work": Kind("reports", "reports.generate"), "worker": "1", "changes_of": "1"}
