@@ -4,6 +4,8 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable
 
+import structlog
+
 from rejoinder.worker.v1.worker_pb2 import ChangedOperation, Changes, Stop, WorkerMessage
 from rejoinder_broker import BrokerUnavailable, Kind, ServerBroker
 from rejoinder_server.clock import StoreClock
@@ -12,6 +14,8 @@ from rejoinder_server.hub import Hub
 from rejoinder_server.metrics import Metrics
 from rejoinder_server.operation import Change, Operation, State
 from rejoinder_server.scheduler import Scheduler
+
+log = structlog.get_logger(__name__)
 
 MOST_TOKENS = 4
 """Tokens for one kind after one commit: a worker that takes one returns it while work remains, so few are enough."""
@@ -40,6 +44,10 @@ class Announcer:
 
     def accepted(self, operations: Iterable[Operation]) -> None:
         """Tell workers of operations that were just stored."""
+        operations = list(operations)
+        for operation in operations:
+            self._metrics.submitted.labels(operation.type).inc()
+            log.debug("submitted", type=operation.type, **_names(operation))
         self._offer(operations)
 
     def changed(self, changes: Iterable[Change], *, stop: bool = False) -> None:
@@ -56,6 +64,7 @@ class Announcer:
         for change in changes:
             self._hub.wake(change.before.key)
             self._metrics.transitions(change)
+            _log(change)
         self._broker.announce(
             Changes(
                 server=self._server,
@@ -107,3 +116,25 @@ class Announcer:
             await self._broker.send(connection_id, message)
         except BrokerUnavailable:
             return  # the next heartbeat's answer tells it again
+
+
+def _log(change: Change) -> None:
+    """Log each transition: those without an error are many and say little."""
+    for transition in change.transitions:
+        tell = log.debug if transition.error is None else log.info
+        tell(
+            "transition",
+            reason=transition.reason,
+            state=transition.state.name,
+            attempt=transition.attempt,
+            worker=transition.worker,
+            **_names(change.before),
+        )
+
+
+def _names(operation: Operation) -> dict[str, str]:
+    """Return what log lines name an operation by, the caller's trace included."""
+    names = {"namespace": operation.namespace, "operation_id": operation.operation_id}
+    if trace_id := operation.headers.get("traceparent", "").split("-")[1:2]:
+        names["trace_id"] = trace_id[0]
+    return names

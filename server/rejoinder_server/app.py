@@ -173,8 +173,10 @@ class App:
             self._health.set(STORE, is_serving=True)
             self._health.set(DISPATCH, is_serving=False)
             await self._broker.start(self._intake)
-            for part in (self._scheduler.run, self._sweeper.run, self._marker.run, self._census.run):
-                self._tasks.append(asyncio.create_task(part()))
+            parts = [self._scheduler.run, self._sweeper.run, self._marker.run]
+            if metrics_server is not None:
+                parts.append(self._census.run)
+            self._tasks.extend(asyncio.create_task(run()) for run in parts)
             worker = self._start_worker()
             if worker is not None:
                 await self._await_announcement()

@@ -13,6 +13,7 @@ MAX_PRIORITY = 100
 
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _TYPE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
+_QUEUE = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _OPERATION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _MOST_SHOWN = 40
@@ -61,6 +62,13 @@ def type_name(text: str, faults: Faults, field: str = "type") -> str:
         faults.add(field, f"has {len(text)} characters, the limit is {MAX_ID_LENGTH}")
     elif not _TYPE.fullmatch(text):
         faults.add(field, f"is {shown(text)}; it takes lower-case words with digits, joined by dots and underscores")
+    return text
+
+
+def queue_name(text: str, faults: Faults, field: str = "queue") -> str:
+    """Check the name of a queue."""
+    if not _QUEUE.fullmatch(text):
+        faults.add(field, f"is {shown(text)}; it takes 1 to 63 letters, digits, _ and -")
     return text
 
 

@@ -122,9 +122,6 @@ class Granter:
         for (operation, _), fate in zip(answer.granted, fates, strict=False):
             if fate is True:
                 self._metrics.grants.labels("sent").inc()
-                log.debug(
-                    "granted", operation_id=operation.operation_id, attempt=operation.attempt, worker=claim.worker
-                )
             elif fate is False:
                 self._metrics.grants.labels("undeliverable").inc()
                 lost.append(operation.fence)

@@ -156,14 +156,10 @@ class _Batch:
         """Apply the events in order and return what they come to."""
         for index, event in enumerate(events):
             match event.WhichOneof("event"):
-                case "announcement":
-                    self._announcement(event)
-                case "heartbeat":
-                    self._heartbeat(event.worker, event.heartbeat)
+                case "announcement" | "heartbeat" | "marker" as kind:
+                    self._unless_invalid(index, event, getattr(self, f"_{kind}"))
                 case "process_died":
                     self._process_died(event)
-                case "marker":
-                    self._marker(event)
                 case "progress" | "succeeded" | "failed" | "released" as kind:
                     self._report(index, getattr(event, kind))
                 case _:

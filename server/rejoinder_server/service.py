@@ -263,11 +263,7 @@ class OperationService(OperationServiceServicer):
 
     async def _store_together(self, acceptances: Sequence[Acceptance]) -> Sequence[Submission]:
         submissions = await self._store.submit(acceptances)
-        accepted = [submission.operation for submission in submissions if submission.is_new]
-        for operation in accepted:
-            self._metrics.submitted.labels(operation.type).inc()
-            log.debug("submitted", operation_id=operation.operation_id, type=operation.type)
-        self._announcer.accepted(accepted)
+        self._announcer.accepted(submission.operation for submission in submissions if submission.is_new)
         return submissions
 
     async def _edit(self, key: Key, verb: Callable[[Edit], None]) -> Operation:

@@ -265,7 +265,7 @@ def test_a_grant_carries_what_the_handler_needs() -> None:
         correlation_id="c1",
         labels={"k": "v"},
         lease=Duration(seconds=15),
-        attempt_timeout=Duration(seconds=30),
+        attempt_timeout=Duration(seconds=20),
         deadline_time=Timestamp(seconds=T0 // SECOND + 20),
         headers={"traceparent": "00"},
     )

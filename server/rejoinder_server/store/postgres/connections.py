@@ -16,14 +16,16 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProx
 _GRACE_SECONDS: Final = 2.0
 """How much longer than the database itself we wait for its answer, so that it can say what went wrong."""
 
-# Every query here knows its index and the order that it gives. Plans are kept, though, and one that was made while the
-# tables were small would scan or sort them when they are large; so the ways to do that are closed from the start.
+# Every query here knows its index and the order that it gives, whatever its arguments. So a plan is made once for each
+# statement and kept; and since one that was made while the tables were small would scan or sort them when they are
+# large, the ways to do that are closed from the start.
 _PLANS: Final = {
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
 }
 
 
