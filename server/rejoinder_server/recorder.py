@@ -17,7 +17,6 @@ from rejoinder.worker.v1.worker_pb2 import (
     ProgressReport,
     Release,
     Success,
-    WorkerHeartbeat,
     WorkerMessage,
 )
 from rejoinder.worker.v1.worker_pb2 import Failure as FailureReport
@@ -127,7 +126,10 @@ class Recorder:
             if edit.is_current(fence):
                 edit.fail(failure.invalid_report(edit.operation, why), permanent=True)
 
-        writes = await self._editor.each(ByKey([_key(message)]), fail)
+        try:
+            writes = await self._editor.each(ByKey([_key(message)]), fail)
+        except DataRefused:
+            return  # its very fence is what the store cannot hold, so there is no such attempt
         self._announcer.changed(writes.changes, stop=True)
 
 
@@ -155,15 +157,10 @@ class _Batch:
     def apply(self, events: Sequence[Event]) -> Writes:
         """Apply the events in order and return what they come to."""
         for index, event in enumerate(events):
-            match event.WhichOneof("event"):
-                case "announcement" | "heartbeat" | "marker" as kind:
-                    self._unless_invalid(index, event, getattr(self, f"_{kind}"))
-                case "process_died":
-                    self._process_died(event)
-                case "progress" | "succeeded" | "failed" | "released" as kind:
-                    self._report(index, getattr(event, kind))
-                case _:
-                    self.outcome.refused[index] = "an event of an unknown kind"
+            try:
+                self._apply(event)
+            except report.InvalidReport as error:
+                self.outcome.refused[index] = str(error)
         for key in list(self._progress):
             self._flush(key)
         for key, edit in self._edits.items():
@@ -173,7 +170,22 @@ class _Batch:
                 self._writes.leases[key] = edit.operation.lease_time
         return self._writes
 
-    def _report(self, index: int, message: Report) -> None:
+    def _apply(self, event: Event) -> None:
+        match event.WhichOneof("event"):
+            case "announcement":
+                self._announcement(event)
+            case "heartbeat":
+                self._heartbeat(event)
+            case "process_died":
+                self._process_died(event)
+            case "marker":
+                self._marker(event)
+            case "progress" | "succeeded" | "failed" | "released" as kind:
+                self._report(getattr(event, kind))
+            case _:
+                raise report.InvalidReport("an event of an unknown kind")
+
+    def _report(self, message: Report) -> None:
         edit = self._edits.get(_key(message.fence))
         fence = convert.fence(message.fence)
         if edit is None or not edit.takes(fence, message.number) or self._is_superseded(message):
@@ -182,10 +194,9 @@ class _Batch:
         try:
             report.check(message, self._max_result_bytes)
         except report.InvalidReport as error:
-            self.outcome.refused[index] = str(error)
             self._flush(edit.operation.key)
             edit.fail(failure.invalid_report(edit.operation, str(error)), permanent=True)
-            return
+            raise
         if isinstance(message, ProgressReport):
             self._progress[edit.operation.key] = message
             return
@@ -210,12 +221,15 @@ class _Batch:
             self._edits[key].progress(message.number, message.progress.SerializeToString())
 
     def _announcement(self, event: Event) -> None:
+        report.check_announcement(event.announcement)
         for announced in event.announcement.types:
             record = convert.type_record(announced, last_seen_time=self._moment.now)
             self._writes.types[record.name] = record
 
-    def _heartbeat(self, worker: str, heartbeat: WorkerHeartbeat) -> None:
+    def _heartbeat(self, event: Event) -> None:
         """Extend the leases of what the process holds, release what it cannot hold, and answer what it must stop."""
+        report.check_heartbeat(event)
+        worker, heartbeat = event.worker, event.heartbeat
         lease_time = self._rules.lease_time(self._moment.now, self._watermark)
         listed = {convert.fence(message): message for message in heartbeat.fences}
         answer = HeartbeatAnswer(number=heartbeat.number)
@@ -264,6 +278,9 @@ class _Batch:
 
     def _marker(self, event: Event) -> None:
         time = convert.instant(event.marker.time)
+        # One from far ahead would stop the watermark until then, and nobody would be judged.
+        if time > self._moment.now + self._rules.lease:
+            raise report.InvalidReport("marker.time is more than a lease ahead of the store's clock")
         before = self._watermark
         if time <= before.time:
             return

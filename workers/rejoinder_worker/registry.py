@@ -17,6 +17,10 @@ _TYPE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 _TYPE_LENGTH = 128
 _QUEUE = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _DESCRIPTION_LENGTH = 1024
+# The servers' bounds: an announcement beyond them would be refused there, where nobody sees it who could mend it.
+_LONGEST = timedelta(days=365)
+_MOST_ATTEMPTS = 1000
+_LARGEST_MULTIPLIER = 1000
 # Retries, ages and follow-up messages belong to the server; these would send messages that no broker carries.
 _REFUSED_MIDDLEWARE = (AgeLimit, Pipelines, Retries)
 
@@ -136,7 +140,7 @@ class Registry:
 
         def register(function: HandlerFunction) -> HandlerFunction:
             _check_signature(type, function)
-            summary = description or (inspect.getdoc(function) or "").partition("\n")[0]
+            summary = " ".join((description or (inspect.getdoc(function) or "").partition("\n")[0]).split())
             self.add(
                 Handler(
                     type=type,
@@ -213,13 +217,16 @@ def _retry_policy(
 ) -> RetryPolicy:
     policy = RetryPolicy()
     if attempts is not None:
-        if isinstance(attempts, bool) or not isinstance(attempts, int) or not 1 <= attempts < 2**31:
-            raise RegistrationError(f"max_attempts of the type {type_name!r} must be at least 1, not {attempts!r}")
+        if isinstance(attempts, bool) or not isinstance(attempts, int) or not 1 <= attempts <= _MOST_ATTEMPTS:
+            raise RegistrationError(
+                f"max_attempts of the type {type_name!r} must be from 1 to {_MOST_ATTEMPTS}, not {attempts!r}"
+            )
         policy.max_attempts = attempts
     if multiplier is not None:
-        if not 1 <= multiplier < float("inf"):
+        if not 1 <= multiplier <= _LARGEST_MULTIPLIER:
             raise RegistrationError(
-                f"backoff_multiplier of the type {type_name!r} must be a number of at least 1, not {multiplier!r}"
+                f"backoff_multiplier of the type {type_name!r} must be from 1 to {_LARGEST_MULTIPLIER}, "
+                f"not {multiplier!r}"
             )
         policy.backoff_multiplier = multiplier
     for name, value in (("initial_backoff", initial), ("max_backoff", longest)):
@@ -229,8 +236,11 @@ def _retry_policy(
 
 
 def _positive(type_name: str, name: str, value: timedelta) -> timedelta:
-    if not isinstance(value, timedelta) or value <= timedelta(0):
-        raise RegistrationError(f"{name} of the type {type_name!r} must be a timedelta above zero, not {value!r}")
+    if not isinstance(value, timedelta) or not timedelta(0) < value <= _LONGEST:
+        raise RegistrationError(
+            f"{name} of the type {type_name!r} must be a timedelta above zero and up to {_LONGEST.days} days, "
+            f"not {value!r}"
+        )
     return value
 
 
