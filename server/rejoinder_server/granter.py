@@ -63,11 +63,13 @@ class Granter:
 
     def _valid(self, claims: Sequence[Claim]) -> Iterator[Claim]:
         for claim in {claim.claim_id: claim for claim in claims}.values():
-            if claim.claim_id and claim.worker and claim.connection_id and claim.types and claim.free_slots > 0:
+            names = (claim.claim_id, claim.worker, claim.connection_id, claim.queue, *claim.types)
+            # A store that holds no NUL would fail the commit of all claims that came together.
+            if all(names) and claim.types and claim.free_slots > 0 and not any("\0" in name for name in names):
                 yield claim
             else:
                 self._metrics.claims.labels("invalid").inc()
-                log.warning("claim is incomplete", claim_id=claim.claim_id, worker=claim.worker)
+                log.warning("claim is not valid", claim_id=claim.claim_id, worker=claim.worker)
 
     async def _grant(self, claims: Sequence[Claim]) -> list[Answer]:
         """Grant to claims of one queue and the same types."""
