@@ -7,7 +7,7 @@ from rejoinder_server import convert
 from rejoinder_server.clock import StoreClock
 from rejoinder_server.directory import DirectoryReader
 from rejoinder_server.operation import Operation, State, Transition
-from rejoinder_server.store.port import Span, Store
+from rejoinder_server.store.port import HistorySpan, Store
 
 HISTORY_FOR_ATTEMPTS = 100
 """Latest transitions from which the attempts that are shown are derived."""
@@ -69,6 +69,6 @@ class View:
         return convert.waiting_of(operation, self._clock.now(), directory.has_worker(operation.type))
 
 
-def _latest(operation: Operation) -> Span:
+def _latest(operation: Operation) -> HistorySpan:
     after = max(0, operation.sequence - HISTORY_FOR_ATTEMPTS)
-    return Span(operation.namespace, operation.uid, after, operation.sequence)
+    return HistorySpan(operation.namespace, operation.uid, after, operation.sequence)

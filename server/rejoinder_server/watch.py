@@ -18,8 +18,7 @@ from rejoinder_server.errors import Draining, InvalidField, SlowReader
 from rejoinder_server.hub import Hub, wait
 from rejoinder_server.operation import SECOND, Key, Operation, Span, Transition
 from rejoinder_server.reader import Reader
-from rejoinder_server.store.port import Span as HistorySpan
-from rejoinder_server.store.port import Store
+from rejoinder_server.store.port import HistorySpan, Store
 from rejoinder_server.view import View
 
 Send = Callable[[WatchStatusResponse], Awaitable[None]]

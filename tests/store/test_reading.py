@@ -1,5 +1,5 @@
 from rejoinder_server.operation import SECOND, Instant, Key, RetryPolicy, State, Timeouts, TypeRecord, WorkerRecord
-from rejoinder_server.store.port import ByKey, Span, Store, Waiting, Writes
+from rejoinder_server.store.port import ByKey, HistorySpan, Store, Waiting, Writes
 from tests.support.operations import BEGIN, acceptance, granted, moved, purged
 from tests.support.storing import changed, read_one, stored, stored_all
 
@@ -35,9 +35,10 @@ async def test_history_has_what_is_after_and_up_to_the_bounds(store: Store) -> N
     for _ in range(4):
         operation = await changed(store, operation, moved)
     spans = [
-        Span("default", operation.uid, after, through) for after, through in ((0, 2), (2, 4), (4, 99), (5, 5), (3, 1))
+        HistorySpan("default", operation.uid, after, through)
+        for after, through in ((0, 2), (2, 4), (4, 99), (5, 5), (3, 1))
     ]
-    parts = await store.history([*spans, Span("other", operation.uid, 0, 9)])
+    parts = await store.history([*spans, HistorySpan("other", operation.uid, 0, 9)])
     assert [[each.sequence for each in part] for part in parts] == [[1, 2], [3, 4], [5], [], [], []]
 
 

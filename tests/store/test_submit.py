@@ -1,5 +1,5 @@
 from rejoinder_server.operation import Key
-from rejoinder_server.store.port import Span, Store
+from rejoinder_server.store.port import HistorySpan, Store
 from tests.support.operations import BEGIN, acceptance, purged
 from tests.support.storing import changed, read_one, stored, stored_all
 
@@ -14,7 +14,7 @@ async def test_a_new_operation_is_stored_as_it_was_accepted(store: Store) -> Non
 async def test_a_new_operation_comes_with_its_first_transition(store: Store) -> None:
     given = acceptance()
     await stored_all(store, given)
-    spans = [Span(given.operation.namespace, given.operation.uid, 0, 10)]
+    spans = [HistorySpan(given.operation.namespace, given.operation.uid, 0, 10)]
     assert [[given.transition]] == await store.history(spans)
 
 
@@ -92,7 +92,7 @@ async def test_what_is_not_new_leaves_no_history_and_no_request(store: Store) ->
     await stored(store, request_id="same")
     again = acceptance(request_id="same")
     await store.submit([again])
-    assert await store.history([Span(again.operation.namespace, again.operation.uid, 0, 10)]) == [[]]
+    assert await store.history([HistorySpan(again.operation.namespace, again.operation.uid, 0, 10)]) == [[]]
     assert await store.requests([(again.operation.namespace, again.operation.uid)]) == [None]
 
 

@@ -7,10 +7,10 @@ from rejoinder_server.operation import SECOND, Change, Key, Operation, State, Wa
 from rejoinder_server.store.port import (
     ByKey,
     Expired,
+    HistorySpan,
     Lapsed,
     Moment,
     Reported,
-    Span,
     Store,
     StoreError,
     StoreUnavailable,
@@ -101,7 +101,7 @@ async def test_a_change_adds_its_transitions(store: Store) -> None:
         ByKey([before.key]),
         lambda _rows, _moment: Writes(changes=[replace(failure, transitions=(*failure.transitions, second))]),
     )
-    [history] = await store.history([Span(before.namespace, before.uid, 1, 9)])
+    [history] = await store.history([HistorySpan(before.namespace, before.uid, 1, 9)])
     assert [*failure.transitions, second] == history
 
 
@@ -174,14 +174,14 @@ async def test_a_purge_leaves_the_tombstone_alone(store: Store) -> None:
     assert (tombstone.purged_time, tombstone.labels) == (BEGIN, {})
     assert tombstone == await read_one(store, before.key)
     assert await store.requests([(before.namespace, before.uid)]) == [None]
-    assert await store.history([Span(before.namespace, before.uid, 0, 9)]) == [[]]
+    assert await store.history([HistorySpan(before.namespace, before.uid, 0, 9)]) == [[]]
 
 
 async def test_a_purge_touches_no_other_operation(store: Store) -> None:
     before, other = await stored_all(store, acceptance(uid="same"), acceptance(uid="same", namespace="other"))
     await changed(store, before, lambda it: purged(it, at=BEGIN))
     assert await store.requests([(other.namespace, other.uid)]) == [b"request"]
-    [history] = await store.history([Span(other.namespace, other.uid, 0, 9)])
+    [history] = await store.history([HistorySpan(other.namespace, other.uid, 0, 9)])
     assert len(history) == 1
 
 
@@ -190,7 +190,7 @@ async def test_a_removal_leaves_nothing(store: Store) -> None:
     await store.transact(ByKey([before.key]), lambda rows, _moment: Writes(changes=[Change(rows[0], None)]))
     assert await read_one(store, before.key) is None
     assert await store.requests([(before.namespace, before.uid)]) == [None]
-    assert await store.history([Span(before.namespace, before.uid, 0, 9)]) == [[]]
+    assert await store.history([HistorySpan(before.namespace, before.uid, 0, 9)]) == [[]]
 
 
 async def test_what_was_removed_may_come_again(store: Store) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rejoinder_server.operation import RetryPolicy, State, Timeouts, Transition, TypeRecord, WorkerRecord
-from rejoinder_server.store.port import ByKey, DataRefused, Span, Store, Writes
+from rejoinder_server.store.port import ByKey, DataRefused, HistorySpan, Store, Writes
 from tests.support.operations import BEGIN, acceptance, moved, operation
 from tests.support.storing import changed, read_one, stored, stored_all
 
@@ -77,7 +77,7 @@ async def test_every_field_of_a_transition_comes_back(store: Store) -> None:
         reason="REASON",
     )
     await stored_all(store, replace(given, transition=noted))
-    assert [[noted]] == await store.history([Span(given.operation.namespace, given.operation.uid, 0, LARGEST)])
+    assert [[noted]] == await store.history([HistorySpan(given.operation.namespace, given.operation.uid, 0, LARGEST)])
 
 
 async def test_every_field_of_a_type_comes_back(store: Store) -> None:

@@ -32,7 +32,7 @@ from rejoinder_server.operation import SECOND, Key, Operation, RetryPolicy, Time
 from rejoinder_server.recorder import Recorder
 from rejoinder_server.scheduler import Scheduler
 from rejoinder_server.store import open_store
-from rejoinder_server.store.port import Span
+from rejoinder_server.store.port import HistorySpan
 from rejoinder_server.sweeper import Sweeper
 from tests.support.operations import BEGIN
 from tests.support.recording_server_broker import RecordingServerBroker
@@ -136,7 +136,7 @@ class Parts:
     async def history(self, operation_id: str) -> list[Transition]:
         """Return an operation's transitions."""
         operation = await self.read(operation_id)
-        [transitions] = await self.store.history([Span("default", operation.uid, 0, operation.sequence)])
+        [transitions] = await self.store.history([HistorySpan("default", operation.uid, 0, operation.sequence)])
         return transitions
 
     async def mark(self) -> None:

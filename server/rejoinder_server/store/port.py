@@ -151,7 +151,7 @@ class Submission:
     Attributes:
         operation: The stored operation: the new one, the one (or tombstone) that has its request id, or else the one
             (or tombstone) that has its operation id.
-        is_new: Whether this submission stored it.
+        is_new: Whether this submission stored it, be it by an earlier try whose answer was lost.
     """
 
     operation: Operation
@@ -159,7 +159,7 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class HistorySpan:
     """A part of one operation's history: sequences after `after`, up to and with `through`."""
 
     namespace: str
@@ -249,7 +249,7 @@ class Store(Protocol):
     async def requests(self, uids: Sequence[tuple[str, str]]) -> list[bytes | None]:
         """Return the request payloads of operations named by (namespace, uid), in order; None when purged."""
 
-    async def history(self, spans: Sequence[Span]) -> list[list[Transition]]:
+    async def history(self, spans: Sequence[HistorySpan]) -> list[list[Transition]]:
         """Return parts of histories, each in the order of its sequences."""
 
     async def query(self, query: Query) -> list[Operation]:

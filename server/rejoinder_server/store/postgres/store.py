@@ -18,7 +18,7 @@ from rejoinder_server.operation import (
     Watermark,
     WorkerRecord,
 )
-from rejoinder_server.store.port import Decide, Query, Selection, Span, Submission, Waiting, Writes
+from rejoinder_server.store.port import Decide, HistorySpan, Query, Selection, Submission, Waiting, Writes
 from rejoinder_server.store.postgres import locking, reading, submitting, writing
 from rejoinder_server.store.postgres.connections import Connections
 from rejoinder_server.store.postgres.failures import Conflict
@@ -100,7 +100,7 @@ class PostgresStore:
         rows = await self._fetch(reading.REQUESTS, [each[0] for each in uids], [each[1] for each in uids])
         return [row[0] for row in rows]
 
-    async def history(self, spans: Sequence[Span]) -> list[list[Transition]]:
+    async def history(self, spans: Sequence[HistorySpan]) -> list[list[Transition]]:
         """Return parts of histories, each in the order of its sequences."""
         rows = await self._fetch(
             reading.HISTORY,

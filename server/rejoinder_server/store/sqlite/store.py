@@ -19,10 +19,10 @@ from rejoinder_server.operation import (
 )
 from rejoinder_server.store.port import (
     Decide,
+    HistorySpan,
     Moment,
     Query,
     Selection,
-    Span,
     StoreRefused,
     Submission,
     Waiting,
@@ -116,10 +116,10 @@ class SqliteStore:
 
         return await self._connections.read(work)
 
-    async def history(self, spans: Sequence[Span]) -> list[list[Transition]]:
+    async def history(self, spans: Sequence[HistorySpan]) -> list[list[Transition]]:
         """Return parts of histories, each in the order of its sequences."""
 
-        def part(connection: sqlite3.Connection, span: Span) -> list[Transition]:
+        def part(connection: sqlite3.Connection, span: HistorySpan) -> list[Transition]:
             rows = connection.execute(statements.HISTORY, (span.namespace, span.uid, span.after, span.through))
             return [transition_from(row) for row in rows]
 
