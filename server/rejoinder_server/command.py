@@ -38,8 +38,10 @@ def main(context: click.Context, /, **given: Any) -> None:
 def serve(context: click.Context, /, **given: Any) -> None:
     """Serve until SIGTERM or SIGINT (the default)."""
     settings = _settings(context, given)
-    # The embedded worker is another program, not a fork that goes on with gRPC. gRPC reads this when it is imported.
+    # Read by gRPC when it is imported. The embedded worker is another program, not a fork that goes on with gRPC; and
+    # what gRPC would print of an address in use is told by our own line.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from rejoinder_server.app import App, CannotServe
 
     # Handler modules are found from where the command is run, like `python -m` finds them.

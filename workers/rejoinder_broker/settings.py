@@ -5,16 +5,19 @@ is read before a command asks for it.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import IO, Annotated, Any, TypeVar, get_args, get_origin
 
 import click
 from pydantic import BeforeValidator, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode
 
 PREFIX = "REJOINDER_"
+
+_LONGEST_SHOWN = 100
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -102,22 +105,44 @@ def options(settings: type[BaseSettings]) -> Callable[[Function], Function]:
     return decorate
 
 
+class Misconfigured(click.ClickException):
+    """Flags or variables are not acceptable; shown as one line, with exit code 2."""
+
+    exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        context = click.get_current_context(silent=True)
+        self._program = context.find_root().info_name if context else "rejoinder"
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the line."""
+        click.echo(f"{self._program}: {self.message}", file=file, err=file is None)
+
+
 def load(settings: type[Settings], given: dict[str, Any]) -> Settings:
     """Read the settings from flags and the environment.
 
     Raises:
-        click.UsageError: A value is not acceptable; the text names its flag.
+        Misconfigured: A value is not acceptable; the text names its flag or variable, and shows no URL.
     """
     chosen = {name: value for name, value in given.items() if value not in (None, ())}
     try:
         return settings(**chosen)
     except ValidationError as error:
-        problems = []
-        for problem in error.errors():
-            name = str(problem["loc"][0]) if problem["loc"] else ""
-            source = flag_of(name) if name in chosen else variable_of(name)
-            problems.append(f"{source}: {problem['msg'].removeprefix('Value error, ')} (got {problem['input']!r})")
-        raise click.UsageError("; ".join(problems)) from None
+        raise Misconfigured("; ".join(_told(problem, chosen) for problem in error.errors())) from None
+
+
+def _told(problem: ErrorDetails, chosen: Collection[str]) -> str:
+    text = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:
+        return text  # what is wrong with several together names them itself
+    name = str(problem["loc"][0])
+    source = flag_of(name) if name in chosen else variable_of(name)
+    # Only short plain values are shown again: others may hold a password.
+    value = problem["input"]
+    is_plain = isinstance(value, str) and len(value) <= _LONGEST_SHOWN and "@" not in value
+    return f"{source}: {text}" + (f" (got {value!r})" if is_plain else "")
 
 
 def _is_tuple(field: FieldInfo) -> bool:
