@@ -254,8 +254,8 @@ def test_modules_of_no_use_are_one_line_and_exit_status_2(
         (["--broker", "ftp://x"], {}, "rejoinder-worker: the broker refused: ", 1),
         ([], {"REJOINDER_BROKER": "ftp://x"}, "rejoinder-worker: the broker refused: ", 1),
         (["--queues", "none"], {}, "rejoinder-worker: no handler has the queue none; they have default", 2),
-        (["--threads", "0"], {}, "Error: --threads: Input should be greater than or equal to 1", 2),
-        ([], {"REJOINDER_GRACE": "soon"}, "Error: REJOINDER_GRACE: must be a duration", 2),
+        (["--threads", "0"], {}, "rejoinder-worker: --threads: Input should be greater than or equal to 1", 2),
+        ([], {"REJOINDER_GRACE": "soon"}, "rejoinder-worker: REJOINDER_GRACE: must be a duration", 2),
     ],
 )
 def test_bad_settings_are_one_clear_line(
