@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -99,3 +100,32 @@ def large(context: Context, request: dict[str, Any]) -> bytes:
 @handler("test.nul_progress", queue="test", max_attempts=1)
 def nul_progress(context: Context, request: Any) -> None:
     context.progress(1, message="a\0b")
+
+
+@dataclass(frozen=True)
+class Order:
+    customer: str
+    rows: int = 1
+
+
+@handler("test.typed", queue="test")
+def typed(context: Context, request: Order) -> str:
+    return f"{request.rows} of {request.customer}"
+
+
+class BrokenMessageError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@handler("test.ugly_error", queue="test", max_attempts=1)
+def ugly_error(context: Context, request: Any) -> None:
+    """Fail with a text that stores and terminals do not bear, or that is longer than any answer may be."""
+    if request == "broken":
+        raise BrokenMessageError
+    raise ValueError("a\0\x1b[2J\ud800" + "x" * 1_000_000)
+
+
+@handler("test.exit", queue="test", max_attempts=1)
+def leave(context: Context, request: Any) -> None:
+    raise SystemExit(3)
