@@ -5,11 +5,13 @@ import contextlib
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 import pika.exceptions  # type: ignore[import-untyped]  # published without types
 import pytest
 
-from rejoinder_broker import BrokerRefused, BrokerUnavailable, Kind, server_broker, worker_broker
+from rejoinder.worker.v1.worker_pb2 import Event
+from rejoinder_broker import BrokerRefused, BrokerUnavailable, Kind, RefusedEvent, server_broker, worker_broker
 from rejoinder_broker.rabbitmq import RabbitServerBroker, RabbitWorkerBroker, Topology
 from rejoinder_broker.rabbitmq.pair import Pair, declare_events
 from rejoinder_broker.rabbitmq.parameters import read_url
@@ -153,6 +155,34 @@ async def test_another_server_takes_over_what_a_failing_recorder_held(rabbit_sid
     other = await rabbit_sides.server()
     await eventually(lambda: len(other.told.recorded) == 1200)
     assert names == other.told.recorded
+
+
+@pytest.mark.parametrize("repetition", range(3))
+async def test_order_outlives_servers_that_stop_with_events_in_their_hands(
+    rabbit_sides: Sides, repetition: int
+) -> None:
+    class StuckServer(RecordingServer):
+        async def events(self, events: Sequence[Event]) -> Sequence[RefusedEvent]:
+            begun.set()
+            await asyncio.wait_for(go_on.wait(), 20)
+            return await super().events(events)
+
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    stuck, worker = await rabbit_sides.server(StuckServer()), await rabbit_sides.worker()
+    others = [await rabbit_sides.server(RecordingServer(is_failing=True)) for _ in range(2)]
+    names = [str(number) for number in range(3000)]
+    reports = [worker.broker.report(event(name)) for name in names]
+    await asyncio.wait_for(begun.wait(), 10)
+    stopping = asyncio.create_task(stuck.broker.stop())
+    go_on.set()
+    await stopping
+    await asyncio.wait_for(asyncio.gather(*reports), 20)
+    await eventually(lambda: all(other.told.failures for other in others))
+    heir = others[0].told
+    heir.is_failing = False
+    await others[1].broker.stop()
+    await eventually(lambda: len(stuck.told.recorded) + len(heir.recorded) == 3000)
+    assert names == stuck.told.recorded + heir.recorded
 
 
 async def test_events_wait_while_there_is_no_server(rabbit_sides: Sides) -> None:

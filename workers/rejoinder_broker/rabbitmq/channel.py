@@ -149,10 +149,19 @@ class Channel:
 
     async def close(self) -> None:
         """Close; the broker takes back in order what was not answered."""
+        self.keep_consumers()
         if self._channel.is_open:
             self._channel.close()
         if not self.closed.done():
             await asyncio.wait({self.closed}, timeout=_CLOSE_SECONDS)
+
+    def keep_consumers(self) -> None:
+        """Have the close of the channel, or of its connection, be the end of its consumers too.
+
+        pika cancels the consumers of a channel before it closes it. RabbitMQ makes the next server the single active
+        consumer at the cancel, gives it later events, and takes back the earlier ones only at the close.
+        """
+        self._channel._consumers.clear()  # noqa: SLF001 - pika offers no close without cancels
 
     async def _call(self, method: Callable[..., Any], **arguments: Any) -> Any:
         replied: asyncio.Future[None] = asyncio.get_running_loop().create_future()

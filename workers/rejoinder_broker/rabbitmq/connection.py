@@ -34,6 +34,7 @@ class Connection:
         self.lost: asyncio.Future[BrokerError] = asyncio.get_running_loop().create_future()
         self.is_blocked = False
         self._connection = connection
+        self._channels: set[Channel] = set()
         self._on_unblocked: list[Callable[[], None]] = []
         connection.add_on_close_callback(self._note_close)
         connection.add_on_connection_blocked_callback(self._note_blocked)
@@ -87,11 +88,15 @@ class Connection:
         except pika.exceptions.AMQPError as error:
             raise BrokerUnavailable("The connection is lost.") from error
         channel = Channel(raw)
+        self._channels.add(channel)
+        channel.closed.add_done_callback(lambda _: self._channels.discard(channel))
         await channel.wait_for(opened)
         return channel
 
     async def close(self) -> None:
         """Close, politely where the broker answers, and within a bound in any case."""
+        for channel in self._channels:
+            channel.keep_consumers()
         if self._connection.is_open:
             self._connection.close()
         if not self.lost.done():
