@@ -375,6 +375,23 @@ async def test_a_blocked_broker_fails_sends_within_their_bound_and_goes_on_deliv
     await server.broker.stop()
 
 
+async def test_the_recorder_goes_on_while_an_alarm_lets_nobody_write_dead_letters(
+    rabbit_sides: Sides, rabbit_node: RabbitNode
+) -> None:
+    told = RecordingServer(is_failing=True, refused_ids={"odd"})
+    server, worker = await rabbit_sides.server(told), await rabbit_sides.worker()
+    await asyncio.gather(*(worker.broker.report(event(name)) for name in ["a", "odd", "b"]))
+    rabbit_node.raise_memory_alarm()
+    try:
+        told.is_failing = False
+        await eventually(lambda: told.recorded == ["a", "b"])
+        letters = await eventually(lambda: raw_rabbit.take(rabbit_sides.url, TOPOLOGY.dead.name))
+    finally:
+        rabbit_node.clear_memory_alarm()
+    assert [event("odd").SerializeToString()] == [letter.body for letter in letters]
+    assert server.broker.is_connected
+
+
 async def test_a_withdrawn_message_is_never_sent(rabbit_url: str, rabbit_node: RabbitNode) -> None:
     server = ServerSide(RabbitServerBroker(rabbit_url, send_seconds=0.5), RecordingServer())
     worker = WorkerSide(RabbitWorkerBroker(rabbit_url), RecordingWorker())
