@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from rejoinder_broker.reading import MAX_PAYLOAD_BYTES
 from rejoinder_broker.settings import PREFIX, Duration, Names
 from rejoinder_server.check import Limits
 from rejoinder_server.lifecycle import Rules
@@ -45,7 +46,7 @@ class ServerSettings(BaseSettings):
         "refuse", description="What becomes of a submit whose type no worker has ever announced, once any has."
     )
     max_payload_bytes: int = Field(
-        1024 * 1024, ge=1, le=64 * 1024 * 1024, description="Longest request and result, in bytes."
+        1024 * 1024, ge=1, le=MAX_PAYLOAD_BYTES, description="Longest request and result, in bytes."
     )
     max_wait: Duration = Field(
         timedelta(seconds=60), description="Longest wait_timeout of a call; longer ones are cut to it."

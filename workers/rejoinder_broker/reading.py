@@ -13,6 +13,9 @@ _M = TypeVar("_M", bound=Message)
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 """Size above which no message is sent; both brokers carry this much with room to spare."""
 
+MAX_PAYLOAD_BYTES = 7 * 1024 * 1024
+"""Longest request or result that fits into a message, with the labels and headers that travel with it."""
+
 
 class UnreadableError(Exception):
     """A message could not be read; the text says why, and quotes nothing of it."""

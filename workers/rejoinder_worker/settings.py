@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from rejoinder_broker.reading import MAX_PAYLOAD_BYTES
 from rejoinder_broker.settings import PREFIX, Duration, Names, parse_duration
 
 
@@ -37,7 +38,7 @@ class WorkerSettings(BaseSettings):
         default=timedelta(seconds=30), description="Time that running handlers have to finish at shutdown; may be 0s."
     )
     max_result_bytes: int = Field(
-        default=1024 * 1024, ge=1, le=64 * 1024 * 1024, description="Longest result of a handler, in bytes."
+        default=1024 * 1024, ge=1, le=MAX_PAYLOAD_BYTES, description="Longest result of a handler, in bytes."
     )
     log_format: Literal["console", "json"] = Field(
         default="console", description="How log lines look: console or json."
