@@ -75,7 +75,7 @@ class ServerHandlers(Protocol):
         """Wake the watchers of changed operations; what this server announced comes back too."""
 
     def changes_missed(self) -> None:
-        """Wake all watchers: announcements may have been lost."""
+        """Wake all watchers: announcements may have been lost; called after each connect."""
 
     def unreadable(self, source: str) -> None:
         """Count a message that could not be read; it is kept as a dead letter. `source` is `claims` or `events`."""
@@ -118,13 +118,17 @@ class ServerBroker(Protocol):
 
         Raises:
             BrokerUnavailable: It is not known whether the message will arrive.
+            BrokerRefused: The message is larger than 8 MiB.
         """
 
     async def report(self, event: Event) -> None:
         """Put a server's own event behind all events reported before; return once it is durable.
 
+        Not to be awaited while `events` handles a batch: the event stands behind that batch.
+
         Raises:
             BrokerUnavailable: It is not known whether the event was stored.
+            BrokerRefused: The event is larger than 8 MiB.
         """
 
     def announce(self, changes: Changes) -> None:
@@ -132,7 +136,10 @@ class ServerBroker(Protocol):
 
 
 class HeldToken(Protocol):
-    """A token that this process holds; another worker gets it when the process ends or gives it back."""
+    """A token that this process holds; another worker gets it when the process gives it back.
+
+    When the process ends, RabbitMQ gives it to another worker too, and the local broker forgets it.
+    """
 
     @property
     def kind(self) -> Kind:
@@ -195,4 +202,7 @@ class WorkerBroker(Protocol):
 
         The future fails with BrokerUnavailable when the connection is lost first: it is not known then whether the
         event was stored. Callers bound how many they leave open.
+
+        Raises:
+            BrokerRefused: The event is larger than 8 MiB.
         """
