@@ -23,17 +23,21 @@ from rejoinder.worker.v1.worker_pb2 import Fence as FenceMessage
 from rejoinder_server import convert
 from rejoinder_server.announcer import Announcer
 from rejoinder_server.clock import StoreClock
+from rejoinder_server.directory import DirectoryReader
 from rejoinder_server.editor import Editor
 from rejoinder_server.granter import Granter
 from rejoinder_server.hub import Hub
 from rejoinder_server.lifecycle import Rules, accept
 from rejoinder_server.metrics import Metrics
 from rejoinder_server.operation import SECOND, Key, Operation, RetryPolicy, Timeouts, Transition
+from rejoinder_server.reader import Reader
 from rejoinder_server.recorder import Recorder
 from rejoinder_server.scheduler import Scheduler
 from rejoinder_server.store import open_store
 from rejoinder_server.store.port import HistorySpan
 from rejoinder_server.sweeper import Sweeper
+from rejoinder_server.view import View
+from rejoinder_server.watch import Watch
 from tests.support.operations import BEGIN
 from tests.support.recording_server_broker import RecordingServerBroker
 
@@ -83,6 +87,16 @@ class Parts:
             marker_interval=MARKER_INTERVAL,
         )
         self.sweeper = Sweeper(editor=self.editor, announcer=self.announcer, interval=3600)
+        self.reader = Reader(self.store)
+        directory = DirectoryReader(store=self.store, clock=clock)
+        self.watch = Watch(
+            store=self.store,
+            reader=self.reader,
+            hub=self.hub,
+            view=View(store=self.store, directory=directory, clock=clock),
+            random=self.random,
+            write_seconds=0.2,
+        )
 
     def advance(self, seconds: float) -> None:
         """Move the store's time."""
