@@ -263,6 +263,7 @@ class App:
                     await asyncio.sleep(0.05)
         except TimeoutError:
             log.warning("the embedded worker has not announced itself yet, serving without")
+        self._raise_ended()
 
     def _has_ended(self) -> bool:
         return self._stopping.is_set() or any(task.done() for task in self._tasks)
@@ -270,10 +271,15 @@ class App:
     async def _run_until_stopped(self) -> None:
         stopping = asyncio.create_task(self._stopping.wait())
         try:
-            done, _ = await asyncio.wait([stopping, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([stopping, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
-        for task in done - {stopping}:
+        self._raise_ended()
+
+    def _raise_ended(self) -> None:
+        """Raise what ended a part of the server; whoever handles it tells it, so it is not logged as well."""
+        for task in [task for task in self._tasks if task.done()]:
+            self._tasks.remove(task)
             task.result()
 
     async def _stop(self, server: grpc.aio.Server, worker: EmbeddedWorker | None) -> None:

@@ -69,15 +69,21 @@ def _load_one(name: str) -> Registry:
         return DEFAULT_REGISTRY
     registry = getattr(module, attribute, None)
     if not isinstance(registry, Registry):
-        found = "no such name" if registry is None else f"a {type(registry).__name__}"
+        found = "no such name" if registry is None else f"a value of type {type(registry).__name__}"
         raise LoadError(f"{name!r} must be a rejoinder_worker.Registry, but there is {found}")
     return registry
 
 
 def _described(error: BaseException) -> str:
     what = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
+    if isinstance(error, SyntaxError):
+        return f"{what} ({error.filename}, line {error.lineno})"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_ours(frame.filename)]
     return f"{what} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else what
+
+
+def _is_ours(file_name: str) -> bool:
+    return "importlib" in file_name or file_name == __file__
 
 
 def _check(

@@ -221,7 +221,7 @@ async def test_an_unreachable_broker_is_said_once_and_waited_for(folder: Path) -
         ("\nraise OSError('disk')", "bad", "cannot import 'bad': OSError: disk (/"),
         ("import sys; sys.exit(5)", "bad", "cannot import 'bad': SystemExit: 5"),
         ("x = 1", "bad", "there are no handlers in bad"),
-        ("x = 1", "bad:x", "'bad:x' must be a rejoinder_worker.Registry, but there is a int"),
+        ("x = 1", "bad:x", "'bad:x' must be a rejoinder_worker.Registry, but there is a value of type int"),
         ("x = 1", "bad:y", "'bad:y' must be a rejoinder_worker.Registry, but there is no such name"),
         (
             "from rejoinder_worker import handler\nhandler('a')(lambda c, r: 1)\nhandler('a')(lambda c, r: 2)",
