@@ -5,17 +5,19 @@ import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import click
 import uvloop
 
 from rejoinder_broker import BrokerRefused, logs
 from rejoinder_broker.settings import load, options
-from rejoinder_server.config import ServerSettings
+from rejoinder_server.config import MigrateSettings, ServerSettings
 from rejoinder_server.embedded import WorkerRefused
 from rejoinder_server.store import open_store
 from rejoinder_server.store.port import StoreError
+
+Settings = TypeVar("Settings", ServerSettings, MigrateSettings)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -37,7 +39,7 @@ def main(context: click.Context, /, **given: Any) -> None:
 @click.pass_context
 def serve(context: click.Context, /, **given: Any) -> None:
     """Serve until SIGTERM or SIGINT (the default)."""
-    settings = _settings(context, given)
+    settings = _settings(ServerSettings, context, given)
     # Read by gRPC when it is imported. The embedded worker is another program, not a fork that goes on with gRPC; and
     # what gRPC would print of an address in use is told by our own line.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
@@ -55,11 +57,11 @@ def serve(context: click.Context, /, **given: Any) -> None:
 
 
 @main.command()
-@options(ServerSettings)
+@options(MigrateSettings)
 @click.pass_context
 def migrate(context: click.Context, /, **given: Any) -> None:
     """Bring the store's schema up to date."""
-    settings = _settings(context, given)
+    settings = _settings(MigrateSettings, context, given)
     try:
         applied = asyncio.run(open_store(settings.store).migrate())
     except StoreError as error:
@@ -70,10 +72,10 @@ def migrate(context: click.Context, /, **given: Any) -> None:
         click.echo("the schema is up to date")
 
 
-def _settings(context: click.Context, given: dict[str, Any]) -> ServerSettings:
+def _settings(kind: type[Settings], context: click.Context, given: dict[str, Any]) -> Settings:
     outer = {name: value for name, value in (context.obj or {}).items() if value not in (None, ())}
     inner = {name: value for name, value in given.items() if value not in (None, ())}
-    settings = load(ServerSettings, outer | inner)
+    settings = load(kind, outer | inner)
     logs.configure(level=settings.log_level, format=settings.log_format)
     return settings
 

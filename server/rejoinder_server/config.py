@@ -2,7 +2,7 @@
 
 import socket
 from datetime import timedelta
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
@@ -17,15 +17,34 @@ from rejoinder_server.operation import RetryPolicy, Span, Timeouts
 PAIRINGS = {"sqlite": ("local",), "postgresql": ("amqp", "amqps"), "postgres": ("amqp", "amqps")}
 
 
+_CONFIG = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+_STORE: Any = Field(
+    "sqlite:///rejoinder.db", description="Where operations are kept: sqlite:///PATH or postgresql://…."
+)
+_LOG_LEVEL: Any = Field("info", description="Least level that is logged.")
+_LOG_FORMAT: Any = Field("console", description="Form of the log, on stderr.")
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["console", "json"]
+
+
+class MigrateSettings(BaseSettings):
+    """What `rejoinder-server migrate` can be told: it needs a store, and nothing that goes with it."""
+
+    model_config = _CONFIG
+
+    store: str = _STORE
+    log_level: LogLevel = _LOG_LEVEL
+    log_format: LogFormat = _LOG_FORMAT
+
+
 class ServerSettings(BaseSettings):
     """What `rejoinder-server` can be told."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+    model_config = _CONFIG
 
     listen: str = Field("127.0.0.1:50051", description="Address and port to serve gRPC on; port 0 takes a free one.")
-    store: str = Field(
-        "sqlite:///rejoinder.db", description="Where operations are kept: sqlite:///PATH or postgresql://…."
-    )
+    store: str = _STORE
     broker: str = Field("local://", description="What carries messages to workers: local:// or amqp://….")
     broker_prefix: str = Field(
         "rejoinder",
@@ -81,8 +100,8 @@ class ServerSettings(BaseSettings):
         timedelta(seconds=60), description="How long a watch may wait for a reader that does not read before it is cut."
     )
     stop_grace: Duration = Field(timedelta(seconds=10), description="How long calls may go on after SIGTERM.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
-    log_format: Literal["console", "json"] = Field("console", description="Form of the log, on stderr.")
+    log_level: LogLevel = _LOG_LEVEL
+    log_format: LogFormat = _LOG_FORMAT
 
     @model_validator(mode="after")
     def _check(self) -> Self:

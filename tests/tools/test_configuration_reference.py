@@ -18,7 +18,7 @@ from rejoinder_broker.rabbitmq.topology import Topology
 from rejoinder_broker.settings import default_text, flag_of, variable_of
 from rejoinder_client.command.program import program
 from rejoinder_server.command import main as server_command
-from rejoinder_server.config import ServerSettings
+from rejoinder_server.config import MigrateSettings, ServerSettings
 from rejoinder_worker.command import main as worker_command
 from rejoinder_worker.settings import WorkerSettings
 from tests.support.documents import read, rows, section
@@ -66,7 +66,7 @@ def test_the_kind_of_value_names_choices_and_bounds(title: str, settings: type[B
     [
         (server_command, ServerSettings),
         (server_command.commands["serve"], ServerSettings),
-        (server_command.commands["migrate"], ServerSettings),
+        (server_command.commands["migrate"], MigrateSettings),
         (worker_command, WorkerSettings),
     ],
 )
