@@ -159,8 +159,7 @@ def test_operations_are_counted_by_state_and_the_oldest_that_waits_is_known(clie
     kind = {"queue": "default", "type": "nobody.serves_this"}
     eventually_sync(lambda: sample("rejoinder_waiting", **kind) == 1, timeout=COUNTED_SECONDS)
     assert waiting + 1 == sample("rejoinder_operations", state="ACCEPTED")
-    age = sample("rejoinder_oldest_waiting_seconds")
-    eventually_sync(lambda: sample("rejoinder_oldest_waiting_seconds") > max(age, 1), timeout=COUNTED_SECONDS)
+    assert sample("rejoinder_oldest_waiting_seconds") > 0
 
     handle.cancel()
     eventually_sync(lambda: sample("rejoinder_oldest_waiting_seconds") == 0, timeout=COUNTED_SECONDS)
