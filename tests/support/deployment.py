@@ -20,10 +20,15 @@ HANDLERS = "tests.support.handlers"
 
 
 class Deployment(ABC):
-    """Servers and workers that belong together."""
+    """Servers and workers that belong together.
+
+    Attributes:
+        slots: Handlers that run at a time, in all workers.
+    """
 
     servers: Sequence[Server]
     workers: Sequence[Worker]
+    slots: int
 
     @property
     def first(self) -> str:
@@ -70,6 +75,7 @@ class Embedded(Deployment):
             )
         ]
         self.workers = []
+        self.slots = threads
 
     def start(self) -> None:
         for server in self.servers:
@@ -77,7 +83,7 @@ class Embedded(Deployment):
 
 
 class Distributed(Deployment):
-    """Two servers on PostgreSQL and RabbitMQ, and two worker processes of two slots each."""
+    """Two servers on PostgreSQL and RabbitMQ, and worker processes: two of two slots each, if nothing else is said."""
 
     def __init__(
         self,
@@ -88,6 +94,7 @@ class Distributed(Deployment):
         threads: int = 2,
         handlers: str = HANDLERS,
         worker_arguments: Sequence[str] = (),
+        worker_count: int = 2,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.servers = [
@@ -101,10 +108,11 @@ class Distributed(Deployment):
                 "--processes=1",
                 f"--threads={threads}",
                 *worker_arguments,
-                log=folder / f"worker-{name}.log",
+                log=folder / f"worker-{number}.log",
             )
-            for name in ("a", "b")
+            for number in range(worker_count)
         ]
+        self.slots = threads * len(self.workers)
 
     def start(self) -> None:
         for process in (*self.servers, *self.workers):
@@ -118,16 +126,14 @@ class Distributed(Deployment):
 
     def await_workers(self, count: int) -> None:
         """Wait until that many worker processes have announced themselves."""
-        from rejoinder_client import Client  # noqa: PLC0415
+        from rejoinder_client import Client
 
         with Client(self.first) as client:
             eventually_sync(lambda: any(known.live_workers >= count for known in client.types()), timeout=40)
 
 
 @pytest.fixture(scope="session", params=["embedded", "distributed"])
-def deployment(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Deployment]:
+def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Rejoinder in both ways, with poll, sweep and claim intervals so long that nothing but wake-ups moves it."""
     folder = tmp_path_factory.mktemp(request.param)
     with ExitStack() as stack:

@@ -8,6 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.duration_pb2 import Duration
+
 from rejoinder_worker import Context, PermanentError, handler
 
 
@@ -64,9 +66,41 @@ def hold(context: Context, request: dict[str, Any]) -> str:
 async def hold_async(context: Context, request: dict[str, Any]) -> str:
     """Run until the file `gate` exists, or until it is cancelled."""
     _log(context, request, "start")
-    while not Path(request["gate"]).exists():
+    while not Path(request["gate"]).exists():  # noqa: ASYNC110, ASYNC240 - a file is all that a test can reach
         await asyncio.sleep(0.005)
     return "released"
+
+
+@handler("test.stubborn", queue="test")
+def stubborn(context: Context, request: dict[str, Any]) -> str:
+    """Run until the file `gate` exists, cancelled or not."""
+    _log(context, request, "start")
+    while not Path(request["gate"]).exists():
+        time.sleep(0.005)
+    return "released"
+
+
+@handler("test.context", queue="test")
+def tell_context(context: Context, request: Any) -> dict[str, Any]:
+    """Answer what the context tells."""
+    return {
+        "operation_id": context.operation_id,
+        "attempt": context.attempt,
+        "correlation_id": context.correlation_id,
+        "labels": dict(context.labels),
+        "headers": dict(context.headers),
+        "has_deadline": context.deadline is not None,
+    }
+
+
+@handler("test.reverse", queue="test")
+def reverse(context: Context, request: bytes) -> bytes:
+    return request[::-1]
+
+
+@handler("test.double", queue="test")
+def double(context: Context, request: Duration) -> Duration:
+    return Duration(seconds=2 * request.seconds)
 
 
 @handler("test.flaky", queue="test", max_attempts=5, initial_backoff=timedelta(milliseconds=50))
