@@ -33,6 +33,13 @@ def publish(url: str, queue: str, *bodies: bytes) -> None:
             channel.basic_publish("", queue, body, mandatory=True)
 
 
+def publish_if_room(url: str, queue: str, *bodies: bytes) -> None:
+    """Put messages into a queue that may refuse some because it is full."""
+    with _channel(url) as channel:
+        for body in bodies:
+            channel.basic_publish("", queue, body)
+
+
 def take(url: str, queue: str) -> list[Letter]:
     """Take all messages out of a queue."""
     letters: list[Letter] = []
