@@ -1,6 +1,7 @@
 """The `rejoinder-server` command."""
 
 import asyncio
+import logging
 import os
 import sys
 from importlib.metadata import version
@@ -76,7 +77,8 @@ def _settings(kind: type[Settings], context: click.Context, given: dict[str, Any
     outer = {name: value for name, value in (context.obj or {}).items() if value not in (None, ())}
     inner = {name: value for name, value in given.items() if value not in (None, ())}
     settings = load(kind, outer | inner)
-    logs.configure(level=settings.log_level, format=settings.log_format)
+    # What its pool meets in an outage of the store, the calls that met it tell.
+    logs.configure(level=settings.log_level, format=settings.log_format, quiet={"asyncpg": logging.ERROR})
     return settings
 
 

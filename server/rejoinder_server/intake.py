@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import structlog
 
 from rejoinder.worker.v1.worker_pb2 import Changes, Claim, Event
-from rejoinder_broker import RefusedEvent
+from rejoinder_broker import NotRecorded, RefusedEvent
 from rejoinder_server.granter import Granter
 from rejoinder_server.health import DISPATCH, Health
 from rejoinder_server.hub import Hub
@@ -47,7 +47,10 @@ class Intake:
 
     async def events(self, events: Sequence[Event]) -> Sequence[RefusedEvent]:
         """Record in one commit."""
-        return await self._recorder.record(events)
+        try:
+            return await self._recorder.record(events)
+        except StoreUnavailable as error:
+            raise NotRecorded(str(error)) from error
 
     def changed(self, changes: Changes) -> None:
         """Wake the watchers of changed operations."""

@@ -10,6 +10,7 @@ from rejoinder.worker.v1.worker_pb2 import Event, Marker
 from rejoinder_broker import BrokerUnavailable, ServerBroker
 from rejoinder_server import convert
 from rejoinder_server.clock import StoreClock
+from rejoinder_server.operation import Instant
 from rejoinder_server.store.port import Store, StoreUnavailable
 
 log = structlog.get_logger(__name__)
@@ -38,25 +39,41 @@ class MarkerSender:
         self._clock = clock
         self._interval = interval.total_seconds()
         self._note_store = note_store
+        self._answers = True
 
     async def run(self) -> None:
         """Send markers until cancelled."""
         while True:
-            try:
-                async with asyncio.timeout(self._interval * 2):
-                    await self._send()
-            except (StoreUnavailable, BrokerUnavailable, TimeoutError) as error:
-                log.debug("no marker sent", error=str(error))
+            if (reading := await self._read()) is not None:
+                await self._send(reading)
             await asyncio.sleep(self._interval)
 
-    async def _send(self) -> None:
+    async def _read(self) -> Instant | None:
         try:
-            reading = await self._store.now()
-        except (StoreUnavailable, asyncio.CancelledError):
-            self._note_store(False)
-            raise
+            async with asyncio.timeout(self._interval * 2):
+                reading = await self._store.now()
+        except (StoreUnavailable, TimeoutError) as error:
+            self._note(answers=False, detail=str(error) or "It is silent.")
+            return None
         self._clock.observe(reading)
-        self._note_store(True)
-        if self._broker.is_connected:
-            marker = Marker(time=convert.timestamp(reading), server=self._server)
-            await self._broker.report(Event(marker=marker))
+        self._note(answers=True)
+        return reading
+
+    async def _send(self, reading: Instant) -> None:
+        if not self._broker.is_connected:
+            return
+        marker = Marker(time=convert.timestamp(reading), server=self._server)
+        try:
+            async with asyncio.timeout(self._interval * 2):
+                await self._broker.report(Event(marker=marker))
+        except (BrokerUnavailable, TimeoutError) as error:
+            log.debug("no marker sent", error=str(error))
+
+    def _note(self, *, answers: bool, detail: str = "") -> None:
+        """Say once per outage that the store does not answer, and once that it does again."""
+        if answers and not self._answers:
+            log.info("store answers")
+        elif not answers and self._answers:
+            log.warning("store does not answer; calls that need it are refused", detail=detail)
+        self._answers = answers
+        self._note_store(answers)

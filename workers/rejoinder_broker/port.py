@@ -13,7 +13,8 @@ All methods and handlers run on one asyncio event loop, that of the side that ca
 Errors:
     BrokerError
     ├── BrokerRefused       it will never work like this: malformed URL, refused credentials, unknown virtual host
-    └── BrokerUnavailable   it may work later: unreachable, connection lost, blocked
+    ├── BrokerUnavailable   it may work later: unreachable, connection lost, blocked
+    └── NotRecorded         raised by a server's handler of events: not now, deliver them again
 """
 
 import asyncio
@@ -34,6 +35,10 @@ class BrokerRefused(BrokerError):
 
 class BrokerUnavailable(BrokerError):
     """The broker cannot be used now and may work later."""
+
+
+class NotRecorded(BrokerError):
+    """Events could not be recorded for a reason that passes, such as an outage of the store."""
 
 
 @dataclass(frozen=True, slots=True)

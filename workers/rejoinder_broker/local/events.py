@@ -9,7 +9,7 @@ import structlog
 
 from rejoinder.worker.v1.worker_pb2 import Event
 from rejoinder_broker.backoff import Backoff
-from rejoinder_broker.port import RefusedEvent, ServerHandlers
+from rejoinder_broker.port import NotRecorded, RefusedEvent, ServerHandlers
 
 MOST_WAITING = 1_000
 BATCH = 500
@@ -83,6 +83,10 @@ class EventsQueue:
         while True:
             try:
                 refused = await self._handlers.events(events)
+            except NotRecorded as error:
+                if not is_failing:
+                    log.warning("events_not_recorded", events=len(events), detail=str(error))
+                is_failing = True
             except Exception:  # the edge of a handler
                 if not is_failing:
                     log.exception("events_not_recorded", events=len(events))
