@@ -10,7 +10,7 @@ from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 
-from rejoinder_worker import Context, PermanentError, handler
+from rejoinder_worker import Cancelled, Context, PermanentError, handler
 
 
 def _log(context: Context, request: dict[str, Any], what: str) -> None:
@@ -58,7 +58,11 @@ def steps(context: Context, request: dict[str, Any]) -> int:
 def hold(context: Context, request: dict[str, Any]) -> str:
     """Run until the file `gate` exists, or until it is cancelled."""
     _log(context, request, "start")
-    _await_file(context, Path(request["gate"]))
+    try:
+        _await_file(context, Path(request["gate"]))
+    except Cancelled:
+        _log(context, request, "stopped")
+        raise
     return "released"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A handler began to work on an attempt."""
+    """A handler began to work on an attempt, or was stopped in it."""
 
     operation_id: str
     attempt: int
@@ -40,10 +40,17 @@ class Effects:
 
     def starts(self) -> list[Start]:
         """Return the starts of handlers, in order."""
-        lines = self._log.read_text().splitlines() if self._log.exists() else []
-        fields = [line.split() for line in lines]
-        return [Start(name, int(attempt), int(pid)) for name, attempt, pid, what in fields if what == "start"]
+        return self._noted("start")
+
+    def stops(self) -> list[Start]:
+        """Return which handlers of `test.hold` were told to stop, in order."""
+        return self._noted("stopped")
 
     def started(self) -> list[str]:
         """Return the operations whose handlers have started, in order."""
         return [start.operation_id for start in self.starts()]
+
+    def _noted(self, wanted: str) -> list[Start]:
+        lines = self._log.read_text().splitlines() if self._log.exists() else []
+        fields = [line.split() for line in lines]
+        return [Start(name, int(attempt), int(pid)) for name, attempt, pid, what in fields if what == wanted]
