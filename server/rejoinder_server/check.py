@@ -44,8 +44,6 @@ MAX_HEARTBEAT: Span = 300 * SECOND
 DEFAULT_PAGE_SIZE = 100
 MAX_ALTERNATIVES = 100
 """Most states, types or queues that one listing may name."""
-MAX_PAGE_BYTES = 4 * 1024 * 1024 - 64 * 1024
-"""Most bytes of a page's operations; the rest of the 4 MiB is for what goes around them."""
 
 _DIGEST_CHARACTERS = 16
 

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from rejoinder_broker.reading import MAX_PAYLOAD_BYTES
 from rejoinder_broker.settings import PREFIX, Duration, Names
 from rejoinder_server.check import Limits
+from rejoinder_server.check_times import MAX_MULTIPLIER
 from rejoinder_server.lifecycle import Rules
 from rejoinder_server.operation import RetryPolicy, Span, Timeouts
 
@@ -81,7 +82,7 @@ class ServerSettings(BaseSettings):
         3, ge=1, le=1000, description="Attempts that may fail, where neither submit nor handler says."
     )
     initial_backoff: Duration = Field(timedelta(seconds=1), description="Wait before the second attempt.")
-    backoff_multiplier: float = Field(2.0, ge=1, le=100, description="Factor from one wait to the next.")
+    backoff_multiplier: float = Field(2.0, ge=1, le=MAX_MULTIPLIER, description="Factor from one wait to the next.")
     max_backoff: Duration = Field(timedelta(minutes=5), description="Longest wait between attempts.")
     lease: Duration = Field(
         timedelta(seconds=30), description="How long a worker process that is not heard of keeps its attempts."

@@ -49,6 +49,12 @@ class Deployment(ABC):
         for process in (*self.workers, *self.servers):
             process.kill()
 
+    def mend(self) -> None:
+        """Start what does not run, and wait until it serves."""
+        for process in (*self.servers, *self.workers):
+            if not process.is_running:
+                process.start()
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -123,6 +129,14 @@ class Distributed(Deployment):
         for server in self.servers:
             server.await_start()
         self.await_workers(len(self.workers))
+
+    def mend(self) -> None:
+        super().mend()
+        self.await_workers(len(self.workers))
+
+    def runner(self, pid: int) -> Worker:
+        """Return the worker to which a process with a handler belongs."""
+        return next(worker for worker in self.workers if pid in worker.children())
 
     def await_workers(self, count: int) -> None:
         """Wait until that many worker processes have announced themselves."""

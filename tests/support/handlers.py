@@ -1,8 +1,8 @@
 """Handlers for end-to-end tests; what they did can be read from a side-effect log, a file that the request names."""
 
-import asyncio
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +11,9 @@ from typing import Any
 from google.protobuf.duration_pb2 import Duration
 
 from rejoinder_worker import Cancelled, Context, PermanentError, handler
+from tests.support.waiting import eventually, eventually_sync
+
+_LONGEST_SECONDS = 3600
 
 
 def _log(context: Context, request: dict[str, Any], what: str) -> None:
@@ -22,10 +25,14 @@ def _log(context: Context, request: dict[str, Any], what: str) -> None:
         os.close(descriptor)
 
 
-def _await_file(context: Context, path: Path) -> None:
-    while not path.exists():
+def _await(context: Context, check: Callable[[], bool]) -> None:
+    """Wait until something is so, or until the handler is told to stop."""
+
+    def checked() -> bool:
         context.raise_if_cancelled()
-        time.sleep(0.005)
+        return check()
+
+    eventually_sync(checked, timeout=_LONGEST_SECONDS)
 
 
 @handler("test.echo", queue="test", description="Answers its request.")
@@ -38,9 +45,7 @@ def work(context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """Take `seconds`, and say so in the log."""
     _log(context, request, "start")
     deadline = time.monotonic() + request.get("seconds", 0)
-    while time.monotonic() < deadline:
-        context.raise_if_cancelled()
-        time.sleep(0.005)
+    _await(context, lambda: time.monotonic() >= deadline)
     _log(context, request, "end")
     return {"index": request.get("index")}
 
@@ -49,7 +54,7 @@ def work(context: Context, request: dict[str, Any]) -> dict[str, Any]:
 def steps(context: Context, request: dict[str, Any]) -> int:
     """Report `steps` steps, each of which the test allows by making the file `gate`.N."""
     for index in range(1, request["steps"] + 1):
-        _await_file(context, Path(f"{request['gate']}.{index}"))
+        _await(context, Path(f"{request['gate']}.{index}").exists)
         context.progress(index, total=request["steps"], unit="steps", message=f"step {index}")
     return int(request["steps"])
 
@@ -59,7 +64,7 @@ def hold(context: Context, request: dict[str, Any]) -> str:
     """Run until the file `gate` exists, or until it is cancelled."""
     _log(context, request, "start")
     try:
-        _await_file(context, Path(request["gate"]))
+        _await(context, Path(request["gate"]).exists)
     except Cancelled:
         _log(context, request, "stopped")
         raise
@@ -70,8 +75,7 @@ def hold(context: Context, request: dict[str, Any]) -> str:
 async def hold_async(context: Context, request: dict[str, Any]) -> str:
     """Run until the file `gate` exists, or until it is cancelled."""
     _log(context, request, "start")
-    while not Path(request["gate"]).exists():  # noqa: ASYNC110, ASYNC240 - a file is all that a test can reach
-        await asyncio.sleep(0.005)
+    await eventually(Path(request["gate"]).exists, timeout=_LONGEST_SECONDS)
     return "released"
 
 
@@ -79,8 +83,7 @@ async def hold_async(context: Context, request: dict[str, Any]) -> str:
 def stubborn(context: Context, request: dict[str, Any]) -> str:
     """Run until the file `gate` exists, cancelled or not."""
     _log(context, request, "start")
-    while not Path(request["gate"]).exists():
-        time.sleep(0.005)
+    eventually_sync(Path(request["gate"]).exists, timeout=_LONGEST_SECONDS)
     return "released"
 
 

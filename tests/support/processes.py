@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psutil
+
 from tests.support.waiting import eventually_sync
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +58,10 @@ class Process:
     def is_running(self) -> bool:
         """Whether it was started and has not ended."""
         return self._process is not None and self._process.poll() is None
+
+    def children(self) -> list[int]:
+        """Return the ids of the processes that it has started, and of theirs."""
+        return [child.pid for child in psutil.Process(self.pid).children(recursive=True)] if self.is_running else []
 
     def start(self) -> None:
         """Start it, in a group of its own so that `kill` reaches its children."""

@@ -1,7 +1,6 @@
 """What the end-to-end tests have in common: callers of a deployment, and deployments that tests may hurt."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,7 +13,7 @@ from tests.support.rabbitmq import RabbitNode
 from tests.support.raw_calls import RawCaller, raw_caller
 from tests.support.side_effects import Effects
 
-BRISK_LEASE_SECONDS = 6
+BRISK_LEASE_SECONDS = 8
 BRISK = (
     f"--lease={BRISK_LEASE_SECONDS}s",
     "--marker-interval=300ms",
@@ -85,20 +84,45 @@ def new_distributed(
     return make
 
 
-@pytest.fixture(scope="session", params=["embedded", "distributed"])
-def brisk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """Rejoinder in both ways, quick to notice deadlines and lost workers."""
-    with ExitStack() as stack:
-        if request.param == "embedded":
-            yield stack.enter_context(Embedded(tmp_path_factory.mktemp("brisk"), *BRISK))
-        else:
-            make: NewDistributed = request.getfixturevalue("new_distributed")
-            heartbeat = f"--heartbeat-interval={BRISK_LEASE_SECONDS // 3}s"
-            yield stack.enter_context(make(*BRISK, worker_arguments=(heartbeat, "--grace=200ms")))
+@pytest.fixture(scope="session")
+def brisk_embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    """Rejoinder in one process, quick to notice deadlines and lost workers."""
+    with Embedded(tmp_path_factory.mktemp("brisk"), *BRISK) as deployment:
+        yield deployment
+
+
+@pytest.fixture(scope="session")
+def brisk_distributed(new_distributed: NewDistributed) -> Iterator[Distributed]:
+    """Rejoinder in many processes, quick to notice deadlines and lost workers."""
+    patience = (f"--heartbeat-interval={BRISK_LEASE_SECONDS // 4}s", "--grace=200ms")
+    with new_distributed(*BRISK, worker_arguments=patience) as deployment:
+        yield deployment
+
+
+@pytest.fixture(params=["embedded", "distributed"])
+def brisk(request: pytest.FixtureRequest) -> Deployment:
+    """Rejoinder in both ways, with whatever earlier tests have killed running again."""
+    deployment: Deployment = request.getfixturevalue(f"brisk_{request.param}")
+    deployment.mend()
+    return deployment
+
+
+@pytest.fixture
+def pair(brisk_distributed: Distributed) -> Distributed:
+    """The distributed one of these alone."""
+    brisk_distributed.mend()
+    return brisk_distributed
 
 
 @pytest.fixture
 async def brisk_client(brisk: Deployment) -> AsyncIterator[AsyncClient]:
     """A caller at a brisk deployment's first server."""
     async with AsyncClient(brisk.first) as client:
+        yield client
+
+
+@pytest.fixture
+async def pair_client(pair: Distributed) -> AsyncIterator[AsyncClient]:
+    """A caller at both servers of the distributed one."""
+    async with AsyncClient(f"{pair.first},{pair.last}") as client:
         yield client

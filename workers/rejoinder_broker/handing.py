@@ -15,4 +15,4 @@ def hand(handler: Callable[_P, None], *args: _P.args, **kwargs: _P.kwargs) -> No
     try:
         handler(*args, **kwargs)
     except Exception:
-        log.exception("handler_raised", handler=getattr(handler, "__name__", "handler"))
+        log.exception("handler raised", handler=getattr(handler, "__name__", "handler"))

@@ -79,7 +79,7 @@ class Reconnector(Generic[S]):
             failure = await self._try_once()
             if isinstance(failure, BrokerRefused):
                 # An outage may begin as silence and go on as a refusal, which somebody has to mend.
-                log.warning("broker_refused", detail=str(failure))
+                log.warning("broker refused", detail=str(failure))
             if failure is not None:
                 self._note_outage(str(failure))
 

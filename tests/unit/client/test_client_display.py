@@ -60,9 +60,11 @@ def test_lines_tell_progress_at_most_once_a_second(capsys: pytest.CaptureFixture
         lines.update(running(completed))
     now = 1.0
     lines.update(running(4))
-    assert (
-        capsys.readouterr().err.splitlines()
-    ) == ["op  RUNNING", "op  10% 1/10 pages: reading", "op  40% 4/10 pages: reading"]
+    assert (capsys.readouterr().err.splitlines()) == [
+        "op  RUNNING",
+        "op  10% 1/10 pages: reading",
+        "op  40% 4/10 pages: reading",
+    ]
 
 
 def test_lines_tell_nothing_that_standard_output_tells_already(capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,9 +81,9 @@ def test_a_bad_queue_is_refused(queue: str) -> None:
     [
         ({"queue_timeout": timedelta(0)}, "queue_timeout"),
         ({"attempt_timeout": timedelta(seconds=-1)}, "attempt_timeout"),
-        ({"attempt_timeout": timedelta(days=366)}, "up to 365 days"),
-        ({"max_attempts": 1001}, "from 1 to 1000"),
-        ({"backoff_multiplier": 1001}, "from 1 to 1000"),
+        ({"attempt_timeout": timedelta(days=366)}, "attempt_timeout"),
+        ({"max_attempts": 1001}, "max_attempts"),
+        ({"backoff_multiplier": 1001}, "backoff_multiplier"),
         ({"total_timeout": 30}, "total_timeout"),
         ({"max_attempts": 0}, "max_attempts"),
         ({"max_attempts": True}, "max_attempts"),

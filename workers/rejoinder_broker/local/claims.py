@@ -54,4 +54,4 @@ class ClaimsQueue:
         try:
             await self._handlers.claims(batch)
         except Exception:  # the edge of a handler; the workers ask again
-            log.exception("claims_not_answered", claims=len(batch))
+            log.exception("claims not answered", claims=len(batch))

@@ -52,7 +52,7 @@ class Connection:
                 del self._connections[hello]
                 self._intake.tokens.forget(hello)
         except (BrokerError, UnreadableError) as error:
-            log.info("connection_ended", detail=str(error))
+            log.info("connection ended", detail=str(error))
         finally:
             await self._wire.close()
 

@@ -85,18 +85,18 @@ class EventsQueue:
                 refused = await self._handlers.events(events)
             except NotRecorded as error:
                 if not is_failing:
-                    log.warning("events_not_recorded", events=len(events), detail=str(error))
+                    log.warning("events not recorded", events=len(events), detail=str(error))
                 is_failing = True
             except Exception:  # the edge of a handler
                 if not is_failing:
-                    log.exception("events_not_recorded", events=len(events))
+                    log.exception("events not recorded", events=len(events))
                 is_failing = True
             else:
                 break
             if await self._has_ended_within(self._backoff.next_seconds()):
                 return
         if is_failing:
-            log.info("events_recorded_again")
+            log.info("events recorded again")
         self._backoff.reset()
         self._bury_refused(events, refused)
         for confirm in {reported.reporter: reported.confirm for reported in batch}.values():
@@ -113,7 +113,7 @@ class EventsQueue:
     def bury(self, body: bytes, *, reason: str) -> None:
         """Keep what could not be recorded or read, for people to look at."""
         self.dead.append((reason, body))
-        log.warning("event_dead_lettered", reason=reason, size_bytes=len(body))
+        log.warning("event dead-lettered", reason=reason, size_bytes=len(body))
 
     def _bury_refused(self, events: Sequence[Event], refused: Sequence[RefusedEvent]) -> None:
         for refusal in refused:

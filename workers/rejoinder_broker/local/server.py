@@ -69,7 +69,7 @@ class LocalServerBroker:
         self._events.end()
         _, late = await asyncio.wait(self._consuming, timeout=_HANDLED_SECONDS)
         for task in late:
-            log.warning("batch_abandoned", task=task.get_name(), waited_seconds=_HANDLED_SECONDS)
+            log.warning("batch abandoned", task=task.get_name(), waited_seconds=_HANDLED_SECONDS)
             task.cancel()
         await asyncio.wait(self._consuming)
         self._consuming.clear()

@@ -223,7 +223,7 @@ class _Session:
             self._handle_frame(read_frame(body))
         except UnreadableError as error:
             hand(self._handlers.unreadable)
-            log.warning("message_unreadable", reason=str(error), size_bytes=len(body))
+            log.warning("message unreadable", reason=str(error), size_bytes=len(body))
 
     def _handle_frame(self, frame: LocalFrame) -> None:
         match frame.WhichOneof("frame"):

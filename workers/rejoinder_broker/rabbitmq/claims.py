@@ -67,13 +67,13 @@ class ClaimsConsumer:
             is_kept = await self._dead_letters.bury_within(
                 BURY_SECONDS, delivery.body, source=self._queue, error=str(error)
             )
-            log.warning("claim_unreadable", reason=str(error), size_bytes=len(delivery.body), is_kept=is_kept)
+            log.warning("claim unreadable", reason=str(error), size_bytes=len(delivery.body), is_kept=is_kept)
 
     async def _hand(self, claims: Sequence[Claim]) -> None:
         try:
             await self._handlers.claims(claims)
         except Exception:  # the edge of a handler; the workers ask again
-            log.exception("claims_not_answered", claims=len(claims))
+            log.exception("claims not answered", claims=len(claims))
 
 
 def _read(batch: Sequence[Delivery]) -> tuple[list[Claim], list[tuple[Delivery, UnreadableError]]]:

@@ -115,7 +115,7 @@ class EventsConsumer:
         is_kept = await self._dead_letters.bury_within(
             BURY_SECONDS, letter.delivery.body, source=self._topology.events_name, error=letter.error
         )
-        log.warning("event_dead_lettered", reason=letter.error, size_bytes=len(letter.delivery.body))
+        log.warning("event dead-lettered", reason=letter.error, size_bytes=len(letter.delivery.body))
         if not is_kept:
             letter.delivery.reject()
         return is_kept
@@ -125,11 +125,11 @@ class EventsConsumer:
         if self._pair.lost.done() or self._is_failing:
             return
         self._is_failing = True
-        log.error("events_not_recorded", detail=detail, exc_info=exc_info)
+        log.error("events not recorded", detail=detail, exc_info=exc_info)
 
     def _note_success(self) -> None:
         if self._is_failing:
-            log.info("events_recorded_again")
+            log.info("events recorded again")
         self._is_failing = False
         self._backoff.reset()
 

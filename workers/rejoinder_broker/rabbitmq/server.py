@@ -184,7 +184,7 @@ class _Session:
             changes = read_changes(delivery.body)
         except UnreadableError:
             # It may have meant anything that changed.
-            log.warning("changes_unreadable", size_bytes=len(delivery.body))
+            log.warning("changes unreadable", size_bytes=len(delivery.body))
             hand(self._handlers.changes_missed)
         else:
             hand(self._handlers.changed, changes)
@@ -197,7 +197,7 @@ class _Session:
             return
         _, late = await asyncio.wait(self._tasks, timeout=_HANDLED_SECONDS)
         for task in late:
-            log.warning("batch_abandoned", task=task.get_name(), waited_seconds=_HANDLED_SECONDS)
+            log.warning("batch abandoned", task=task.get_name(), waited_seconds=_HANDLED_SECONDS)
             task.cancel()
         if late:
             await asyncio.wait(late)

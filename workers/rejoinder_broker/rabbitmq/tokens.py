@@ -116,7 +116,7 @@ class TokenConsumers:
 
     def _bury(self, kind: Kind, delivery: Delivery, error: UnreadableError) -> None:
         hand(self._handlers.unreadable)
-        log.warning("token_unreadable", queue=kind.queue, type=kind.type, reason=str(error))
+        log.warning("token unreadable", queue=kind.queue, type=kind.type, reason=str(error))
         self._dead_letters.bury_and_forget(delivery.body, source=self._topology.work(kind).name, error=str(error))
         delivery.ack()
 

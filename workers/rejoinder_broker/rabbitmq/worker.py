@@ -151,7 +151,7 @@ class _Session:
             message = read_worker_message(delivery.body)
         except UnreadableError as error:
             hand(self._handlers.unreadable)
-            log.warning("message_unreadable", reason=str(error), size_bytes=len(delivery.body))
+            log.warning("message unreadable", reason=str(error), size_bytes=len(delivery.body))
             self._dead_letters.bury_and_forget(delivery.body, source=self._queue.name, error=str(error))
         else:
             hand(self._handlers.message, message)
