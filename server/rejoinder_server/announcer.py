@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
+from typing import Any
 
 import structlog
 
@@ -10,12 +11,17 @@ from rejoinder.worker.v1.worker_pb2 import ChangedOperation, Changes, Stop, Work
 from rejoinder_broker import BrokerUnavailable, Kind, ServerBroker
 from rejoinder_server.clock import StoreClock
 from rejoinder_server.convert import fence_message
+from rejoinder_server.directory import DirectoryReader
 from rejoinder_server.hub import Hub
 from rejoinder_server.metrics import Metrics
 from rejoinder_server.operation import Change, Operation, State
 from rejoinder_server.scheduler import Scheduler
+from rejoinder_server.store.port import StoreError
 
 log = structlog.get_logger(__name__)
+
+MOST_UNDER_WAY = 1_000
+"""Messages to workers that wait for the broker at a time; more are dropped, and told again after a heartbeat."""
 
 MOST_TOKENS = 4
 """Tokens for one kind after one commit: a worker that takes one returns it while work remains, so few are enough."""
@@ -31,6 +37,7 @@ class Announcer:
         hub: Hub,
         broker: ServerBroker,
         scheduler: Scheduler,
+        directory: DirectoryReader,
         clock: StoreClock,
         metrics: Metrics,
     ) -> None:
@@ -38,6 +45,7 @@ class Announcer:
         self._hub = hub
         self._broker = broker
         self._scheduler = scheduler
+        self._directory = directory
         self._clock = clock
         self._metrics = metrics
         self._sending: set[asyncio.Task[None]] = set()
@@ -81,7 +89,7 @@ class Announcer:
 
     async def close(self) -> None:
         """Wait for what is being sent."""
-        if self._sending:
+        while self._sending:
             await asyncio.wait(self._sending)
 
     def _offer(self, operations: Iterable[Operation]) -> None:
@@ -107,15 +115,35 @@ class Announcer:
             message = Stop(cancelled=[fence_message(before.fence)])
         else:
             return
-        task = asyncio.create_task(self._send(before.connection_id, WorkerMessage(stop=message)))
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
+        self._begin(self._tell_worker(before, WorkerMessage(stop=message)))
+
+    def tell(self, connection_ids: Iterable[str], message: WorkerMessage) -> None:
+        """Send a message that a worker's next heartbeat would bring up again; nobody waits for it."""
+        for connection_id in connection_ids:
+            self._begin(self._send(connection_id, message))
+
+    async def _tell_worker(self, operation: Operation, message: WorkerMessage) -> None:
+        """Send a message to where an attempt was granted, and to where its process is connected since."""
+        try:
+            workers = (await self._directory.read(is_latest=True)).workers
+        except StoreError:
+            workers = ()
+        now = {worker.connection_id for worker in workers if worker.worker == operation.worker}
+        self.tell(now | {operation.connection_id}, message)
 
     async def _send(self, connection_id: str, message: WorkerMessage) -> None:
         try:
             await self._broker.send(connection_id, message)
         except BrokerUnavailable:
             return  # the next heartbeat's answer tells it again
+
+    def _begin(self, sending: Coroutine[Any, Any, None]) -> None:
+        if len(self._sending) >= MOST_UNDER_WAY:
+            sending.close()
+            return
+        task = asyncio.create_task(sending)
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
 
 
 def _log(change: Change) -> None:

@@ -113,13 +113,18 @@ class App:
             interval=settings.schedule_interval.total_seconds(),
         )
         self._announcer = announcer = Announcer(
-            server=self._server, hub=hub, broker=broker, scheduler=scheduler, clock=clock, metrics=metrics
+            server=self._server,
+            hub=hub,
+            broker=broker,
+            scheduler=scheduler,
+            directory=directory,
+            clock=clock,
+            metrics=metrics,
         )
         editor = Editor(store=store, rules=rules, random=self._random)
         granter = Granter(editor=editor, broker=broker, announcer=announcer, metrics=metrics)
         recorder = Recorder(
             editor=editor,
-            broker=broker,
             announcer=announcer,
             metrics=metrics,
             max_result_bytes=settings.max_payload_bytes,

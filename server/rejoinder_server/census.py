@@ -9,7 +9,7 @@ from rejoinder_server.directory import DirectoryReader
 from rejoinder_server.hub import Hub
 from rejoinder_server.metrics import Metrics
 from rejoinder_server.operation import SECOND
-from rejoinder_server.store.port import Store, StoreUnavailable
+from rejoinder_server.store.port import Store, StoreError
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ class Census:
             started = clock()
             try:
                 await self._count()
-            except StoreUnavailable as error:
+            except StoreError as error:
                 log.debug("not counted", error=str(error))
             await asyncio.sleep(max(INTERVAL_SECONDS, (clock() - started) / MOST_SHARE))
 

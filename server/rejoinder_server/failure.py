@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from google.protobuf.any_pb2 import Any
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
@@ -52,11 +53,14 @@ def invalid_report(operation: Operation, why: str) -> bytes:
 
 
 def reason_of(error: bytes) -> str:
-    """Return the ErrorInfo reason of a serialised status; empty without one."""
+    """Return the ErrorInfo reason of a serialised status; empty without one that can be read."""
     info = ErrorInfo()
     for detail in Status.FromString(error).details:
-        if detail.Unpack(info):
-            return str(info.reason)
+        try:
+            if detail.Unpack(info):
+                return str(info.reason)
+        except DecodeError:
+            continue
     return ""
 
 

@@ -1,7 +1,8 @@
 """Answers workers' claims: the best due operations become RUNNING and are handed over."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -15,12 +16,20 @@ from rejoinder_server.editor import Editor
 from rejoinder_server.lifecycle import Edit
 from rejoinder_server.metrics import Metrics
 from rejoinder_server.operation import Fence, Key, Operation
-from rejoinder_server.store.port import ByKey, Due, Moment, Writes
+from rejoinder_server.store.port import ByKey, Due, Moment, StoreError, StoreUnavailable, Writes
 
 log = structlog.get_logger(__name__)
 
-MOST_GRANTS = 256
+MOST_GRANTS = 64
 """Most grants of one commit, whatever the claims ask for; the answer says that more remains."""
+
+MOST_NAME_LENGTH = 255
+
+REMEMBERED_CLAIMS = 10_000
+"""Latest answered claims that are not answered again; a claim is sent again only for some seconds."""
+
+REQUEST_TRIES = 3
+REQUEST_PAUSE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +63,35 @@ class Granter:
         self._broker = broker
         self._announcer = announcer
         self._metrics = metrics
+        self._answered: OrderedDict[str, None] = OrderedDict()
 
     async def answer(self, claims: Sequence[Claim]) -> None:
-        """Answer claims. One that fails here is sent again by its worker."""
-        for group in _groups(self._valid(claims)):
-            answers = await self._grant(group)
+        """Answer claims, each once. One that fails here is sent again by its worker.
+
+        Raises:
+            StoreError: The claims of at least one queue are not answered.
+        """
+        failure: StoreError | None = None
+        for group in _groups(self._new(self._valid(claims))):
+            try:
+                answers = await self._grant(group)
+            except StoreError as error:
+                failure = error
+                continue
             await asyncio.gather(*map(self._send, answers))
+        if failure is not None:
+            raise failure
+
+    def _new(self, claims: Iterable[Claim]) -> Iterator[Claim]:
+        """Leave out what was answered: a claim that waited here too long has been sent again meanwhile."""
+        for claim in claims:
+            if claim.claim_id not in self._answered:
+                yield claim
 
     def _valid(self, claims: Sequence[Claim]) -> Iterator[Claim]:
         for claim in {claim.claim_id: claim for claim in claims}.values():
             names = (claim.claim_id, claim.worker, claim.connection_id, claim.queue, *claim.types)
-            # A store that holds no NUL would fail the commit of all claims that came together.
-            if all(names) and claim.types and claim.free_slots > 0 and not any("\0" in name for name in names):
+            if claim.types and claim.free_slots > 0 and all(map(_is_name, names)):
                 yield claim
             else:
                 self._metrics.claims.labels("invalid").inc()
@@ -97,14 +123,28 @@ class Granter:
         due = Due(claims[0].queue, sorted(set(claims[0].types)), wanted + 1)
         writes = await self._store.transact(due, decide)
         self._announcer.changed(writes.changes)
-        granted = [operation for operations in taken for operation in operations]
-        requests = await self._store.requests([(operation.namespace, operation.uid) for operation in granted])
-        # A purge cannot have come between: a running operation is not purged.
-        request_of = {operation.uid: request or b"" for operation, request in zip(granted, requests, strict=True)}
+        request_of = await self._requests([operation for operations in taken for operation in operations])
         return [
             Answer(claim, [(operation, request_of[operation.uid]) for operation in operations], more)
             for claim, operations in zip(claims, taken, strict=True)
         ]
+
+    async def _requests(self, granted: Sequence[Operation]) -> Mapping[str, bytes]:
+        """Return the requests of operations that were just granted, by uid; without them the grants are released."""
+        uids = [(operation.namespace, operation.uid) for operation in granted]
+        for remaining in reversed(range(REQUEST_TRIES)):
+            try:
+                requests = await self._store.requests(uids)
+            except StoreUnavailable:
+                if remaining:
+                    await asyncio.sleep(REQUEST_PAUSE_SECONDS)
+                    continue
+                await self._release([operation.fence for operation in granted])
+                raise
+            else:
+                # A purge cannot have come between: a running operation is not purged.
+                return {uid: request or b"" for (_, uid), request in zip(uids, requests, strict=True)}
+        raise AssertionError("unreachable")
 
     async def _send(self, answer: Answer) -> None:
         """Hand over the grants, then the end of the answer, and take back what cannot be delivered."""
@@ -119,6 +159,8 @@ class Granter:
             self._broker.send(claim.connection_id, WorkerMessage(claim_answer=end)),
             return_exceptions=True,
         )
+        if fates[-1] is True:
+            self._remember(claim.claim_id)
         self._metrics.claims.labels("granted" if messages else "empty").inc()
         lost: list[Fence] = []
         for (operation, _), fate in zip(answer.granted, fates, strict=False):
@@ -136,6 +178,11 @@ class Granter:
             log.warning("worker is gone, its grants are released", worker=claim.worker, grants=len(lost))
             await self._release(lost)
 
+    def _remember(self, claim_id: str) -> None:
+        self._answered[claim_id] = None
+        while len(self._answered) > REMEMBERED_CLAIMS:
+            self._answered.popitem(last=False)
+
     async def _release(self, fences: Sequence[Fence]) -> None:
         current = {fence.uid: fence for fence in fences}
 
@@ -147,6 +194,11 @@ class Granter:
         keys = [Key(fence.namespace, fence.operation_id) for fence in fences]
         writes = await self._editor.each(ByKey(keys), release)
         self._announcer.changed(writes.changes)
+
+
+def _is_name(text: str) -> bool:
+    """Whether a store holds the text as a name: one that it does not would fail all claims that came together."""
+    return 0 < len(text) <= MOST_NAME_LENGTH and text.isprintable()
 
 
 def _groups(claims: Iterable[Claim]) -> Iterator[Sequence[Claim]]:

@@ -13,7 +13,7 @@ from rejoinder_server.metrics import Metrics
 from rejoinder_server.operation import Key
 from rejoinder_server.recorder import Recorder
 from rejoinder_server.scheduler import Scheduler
-from rejoinder_server.store.port import StoreUnavailable
+from rejoinder_server.store.port import StoreError
 
 log = structlog.get_logger(__name__)
 
@@ -42,14 +42,14 @@ class Intake:
         """Grant what is due."""
         try:
             await self._granter.answer(claims)
-        except StoreUnavailable as error:
+        except StoreError as error:
             log.debug("claims not answered", error=str(error))  # the workers ask again
 
     async def events(self, events: Sequence[Event]) -> Sequence[RefusedEvent]:
         """Record in one commit."""
         try:
             return await self._recorder.record(events)
-        except StoreUnavailable as error:
+        except StoreError as error:
             raise NotRecorded(str(error)) from error
 
     def changed(self, changes: Changes) -> None:

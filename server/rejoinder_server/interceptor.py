@@ -28,7 +28,7 @@ from rejoinder_server.errors import (
     Unmet,
 )
 from rejoinder_server.failure import DOMAIN
-from rejoinder_server.store.port import DataRefused, StoreUnavailable
+from rejoinder_server.store.port import DataRefused, StoreError
 
 Observe: TypeAlias = Callable[[str, str, float], None]
 """Takes a method's full name, the name of the code that its call ended with, and the seconds that it took."""
@@ -133,11 +133,11 @@ async def _answer(method: str, behaviour: Behaviour, request: Any, context: Cont
         await _abort(context, method, Interrupted())
     except grpc.aio.AbortError:
         raise
-    except StoreUnavailable as error:
-        await _abort(context, method, StoreDown(), cause=str(error))
     except DataRefused as error:
         description = "the store cannot hold one of the request's values; send texts without NUL characters"
         await _abort(context, method, InvalidField("", description, "INVALID_DATA"), cause=str(error))
+    except StoreError as error:
+        await _abort(context, method, StoreDown(), cause=str(error))
     except ServiceError as error:
         await _abort(context, method, error)
     except Exception:

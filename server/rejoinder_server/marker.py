@@ -11,7 +11,7 @@ from rejoinder_broker import BrokerUnavailable, ServerBroker
 from rejoinder_server import convert
 from rejoinder_server.clock import StoreClock
 from rejoinder_server.operation import Instant
-from rejoinder_server.store.port import Store, StoreUnavailable
+from rejoinder_server.store.port import Store, StoreError
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +52,7 @@ class MarkerSender:
         try:
             async with asyncio.timeout(self._interval * 2):
                 reading = await self._store.now()
-        except (StoreUnavailable, TimeoutError) as error:
+        except (StoreError, TimeoutError) as error:
             self._note(answers=False, detail=str(error) or "It is silent.")
             return None
         self._clock.observe(reading)

@@ -4,7 +4,6 @@ A batch of events becomes one commit. What the store or the rules refuse is isol
 its attempt; it never stops the rest. When the store is away the batch raises, and the broker delivers it again.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,14 +20,14 @@ from rejoinder.worker.v1.worker_pb2 import (
 )
 from rejoinder.worker.v1.worker_pb2 import Failure as FailureReport
 from rejoinder.worker.v1.worker_pb2 import Fence as FenceMessage
-from rejoinder_broker import BrokerUnavailable, RefusedEvent, ServerBroker
+from rejoinder_broker import RefusedEvent
 from rejoinder_server import convert, failure, report
 from rejoinder_server.announcer import Announcer
 from rejoinder_server.editor import Editor
 from rejoinder_server.lifecycle import Edit
 from rejoinder_server.metrics import Metrics
 from rejoinder_server.operation import Change, Key, Operation, Span, State, Watermark, WorkerRecord
-from rejoinder_server.store.port import ByKey, DataRefused, Moment, Reported, Writes
+from rejoinder_server.store.port import ByKey, DataRefused, Moment, Reported, StoreError, Writes
 
 log = structlog.get_logger(__name__)
 
@@ -51,14 +50,12 @@ class Recorder:
         self,
         *,
         editor: Editor,
-        broker: ServerBroker,
         announcer: Announcer,
         metrics: Metrics,
         max_result_bytes: int,
         marker_interval: Span,
     ) -> None:
         self._editor = editor
-        self._broker = broker
         self._announcer = announcer
         self._metrics = metrics
         self._max_result_bytes = max_result_bytes
@@ -78,10 +75,17 @@ class Recorder:
     async def _record(self, events: Sequence[Event]) -> dict[int, str]:
         try:
             return await self._commit(events)
-        except DataRefused as error:
-            if len(events) == 1:
-                await self._fail_attempt(events[0], str(error))
-                return {0: str(error)}
+        except StoreError as error:
+            if not isinstance(error, DataRefused):
+                raise
+            why = str(error)
+        except Exception as error:
+            # An event that no rule foresaw must not come again for ever and hold up the rest.
+            log.exception("events not understood", events=len(events))
+            why = f"{type(error).__name__} while it was applied"
+        if len(events) == 1:
+            await self._fail_attempt(events[0], why)
+            return {0: why}
         # Halves keep the order: the second is recorded only after all that can be recorded of the first.
         middle = len(events) // 2
         first = await self._record(events[:middle])
@@ -105,14 +109,10 @@ class Recorder:
         self._metrics.late_reports.inc(outcome.late)
         for kind, count in Counter(event.WhichOneof("event") for event in events).items():
             self._metrics.events.labels(kind).inc(count)
-        await asyncio.gather(*(self._answer(*answer) for answer in outcome.answers.items()))
+        # Not awaited: while an alarm holds publishers, the recorder must go on emptying its queue.
+        for connection_id, answer in outcome.answers.items():
+            self._announcer.tell({connection_id}, WorkerMessage(heartbeat_answer=answer))
         return outcome.refused
-
-    async def _answer(self, connection_id: str, answer: HeartbeatAnswer) -> None:
-        try:
-            await self._broker.send(connection_id, WorkerMessage(heartbeat_answer=answer))
-        except BrokerUnavailable:
-            return  # the worker goes without this answer until its next heartbeat
 
     async def _fail_attempt(self, event: Event, why: str) -> None:
         """Fail the attempt whose report the store cannot hold; other events are only kept as dead letters."""
@@ -282,10 +282,12 @@ class _Batch:
         if time > self._moment.now + self._rules.lease:
             raise report.InvalidReport("marker.time is more than a lease ahead of the store's clock")
         before = self._watermark
-        if time <= before.time:
+        # The store's clock was set back, after it had been ahead or because a replica took over.
+        is_set_back = self._moment.now + self._rules.lease < before.time
+        if time <= before.time and not is_set_back:
             return
         # After a gap nobody can tell silence from an outage: whoever lives gets one whole lease to be heard again.
-        is_gap = time - before.time > 2 * self._marker_interval
+        is_gap = is_set_back or time - before.time > 2 * self._marker_interval
         self._watermark = Watermark(time, time + self._rules.lease if is_gap else before.judge_from)
         self._writes.watermark = self._watermark
 

@@ -9,7 +9,7 @@ from rejoinder_server.clock import StoreClock
 from rejoinder_server.hub import wait
 from rejoinder_server.metrics import Metrics
 from rejoinder_server.operation import SECOND, Instant
-from rejoinder_server.store.port import Store, StoreUnavailable
+from rejoinder_server.store.port import Store, StoreError
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +51,7 @@ class Scheduler:
             self._flag.clear()
             try:
                 seconds = await self._offer_due()
-            except StoreUnavailable as error:
+            except StoreError as error:
                 log.debug("due times not read", error=str(error))
                 seconds = 1.0
             if self._next is not None:
@@ -60,9 +60,13 @@ class Scheduler:
 
     async def _offer_due(self) -> float:
         now = self._clock.now()
-        since = 0 if self._anew else self._offered_through
-        self._anew, self._next = False, None
-        for queue, type in await self._store.due_kinds(since, now):
+        is_anew, self._anew, self._next = self._anew, False, None
+        try:
+            kinds = await self._store.due_kinds(0 if is_anew else self._offered_through, now)
+        except StoreError:
+            self._anew |= is_anew
+            raise
+        for queue, type in kinds:
             self._metrics.tokens.inc()
             self._broker.offer(Kind(queue, type))
         self._offered_through = now

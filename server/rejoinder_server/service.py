@@ -129,7 +129,7 @@ class OperationService(OperationServiceServicer):
         if draft.wait_timeout:
             operation, _ = await self._await(operation.key, _is_terminal, draft.wait_timeout, context)
         return pb.SubmitResponse(
-            operation=await self._view.message(operation, with_attempts=not submission.is_new),
+            operation=await self._view.message(operation, with_attempts=operation.sequence > 1),
             deduplicated=not submission.is_new,
             cursor=encode(cursor_of(operation)),
         )

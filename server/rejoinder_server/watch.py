@@ -5,7 +5,7 @@ wake-up costs at most one heartbeat interval, and a slow reader costs one flag, 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import Random
@@ -14,7 +14,7 @@ from rejoinder.v1.operation_pb2 import Drain, Heartbeat, ProgressUpdate
 from rejoinder.v1.operation_service_pb2 import WatchStatusResponse
 from rejoinder_server import convert
 from rejoinder_server.cursor import Cursor, cursor_of, encode
-from rejoinder_server.errors import Draining, InvalidField, SlowReader
+from rejoinder_server.errors import Draining, Interrupted, SlowReader
 from rejoinder_server.hub import Hub, wait
 from rejoinder_server.operation import SECOND, Key, Operation, Span, Transition
 from rejoinder_server.reader import Reader
@@ -43,6 +43,10 @@ class WatchRequest:
     heartbeat: Span
 
 
+class _Forked(Exception):
+    """The history does not contain the position of a watch."""
+
+
 class Watch:
     """Serves watches of a server.
 
@@ -65,7 +69,6 @@ class Watch:
 
         Raises:
             UnknownOperation, PurgedOperation: There is no such operation, or not any more.
-            InvalidField: The cursor is another operation's.
             Draining: The server is about to end.
             SlowReader: The caller does not read.
         """
@@ -87,7 +90,7 @@ class Watch:
             while True:
                 flag.clear()
                 operation = await self._reader.read(request.key)
-                last, position = position, await self._catch_up(operation, position, bounded)
+                last, position = position, await self._go_on(operation, position, bounded)
                 if operation.state.is_terminal and position.sequence == operation.sequence:
                     return
                 if self._hub.is_draining:
@@ -103,17 +106,17 @@ class Watch:
         operation = await self._reader.read(request.key)
         if request.from_start:
             return replace(cursor_of(operation), sequence=0, revision=0, nonce="")
-        if request.cursor is not None:
-            if Key(request.cursor.namespace, request.cursor.operation_id) != request.key:
-                raise InvalidField("cursor", "is of another operation: leave it out to start anew", "FOREIGN_CURSOR")
-            if await self._contains(operation, request.cursor):
-                return request.cursor
+        if request.cursor is not None and await self._contains(operation, request.cursor):
+            return request.cursor
+        return await self._snapshot(operation, send, is_gap=request.cursor is not None)
+
+    async def _snapshot(self, operation: Operation, send: Send, *, is_gap: bool) -> Cursor:
         position = cursor_of(operation)
         await send(
             WatchStatusResponse(
                 cursor=encode(position),
                 revision=position.revision,
-                gap=request.cursor is not None,
+                gap=is_gap,
                 snapshot=await self._view.message(operation, with_attempts=True),
             )
         )
@@ -127,25 +130,46 @@ class Watch:
         [transitions] = await self._store.history([span])
         return [transition.nonce for transition in transitions] == [cursor.nonce]
 
+    async def _go_on(self, operation: Operation, position: Cursor, send: Send) -> Cursor:
+        """Send what follows a position; a snapshot with a gap when the history no longer contains it."""
+        try:
+            return await self._catch_up(operation, position, send)
+        except _Forked:
+            return await self._snapshot(operation, send, is_gap=True)
+
     async def _catch_up(self, operation: Operation, position: Cursor, send: Send) -> Cursor:
-        """Send what was committed after a position, in the order of the revisions."""
-        if operation.revision <= position.revision:
-            return position
+        """Send what was committed after a position, in the order of the revisions.
+
+        Raises:
+            _Forked: The store fell back behind the position, as after a failover, and may have gone another way.
+        """
+        if operation.uid != position.uid or operation.revision < position.revision:
+            raise _Forked
+        if operation.sequence == position.sequence and operation.nonce != position.nonce:
+            raise _Forked
         while position.sequence < operation.sequence:
-            through = min(operation.sequence, position.sequence + HISTORY_PAGE)
-            span = HistorySpan(operation.namespace, operation.uid, position.sequence, through)
-            [transitions] = await self._store.history([span])
-            if len(transitions) != through - position.sequence:
-                # Purged between the two reads: the next read of the operation says so.
-                await self._reader.read(operation.key)
-                raise RuntimeError("the history is not dense")
-            for transition in transitions:
+            for transition in await self._following(operation, position):
                 if position.revision < operation.progress_revision < transition.revision:
                     position = await self._send_progress(operation, position, send)
                 position = await self._send_transition(operation, transition, position, send)
         if position.revision < operation.progress_revision:
             position = await self._send_progress(operation, position, send)
         return position
+
+    async def _following(self, operation: Operation, position: Cursor) -> Sequence[Transition]:
+        """Read the next part of the history, and the transition at the position, which must still be the same."""
+        through = min(operation.sequence, position.sequence + HISTORY_PAGE)
+        span = HistorySpan(operation.namespace, operation.uid, max(position.sequence - 1, 0), through)
+        [transitions] = await self._store.history([span])
+        if len(transitions) != through - span.after:
+            # Purged between the two reads: the next read of the operation says so.
+            await self._reader.read(operation.key)
+            raise Interrupted
+        if position.sequence == 0:
+            return transitions
+        if transitions[0].nonce != position.nonce:
+            raise _Forked
+        return transitions[1:]
 
     async def _send_transition(
         self, operation: Operation, transition: Transition, position: Cursor, send: Send

@@ -68,11 +68,13 @@ class Parts:
         self.scheduler = Scheduler(
             store=self.store, broker=self.broker, clock=clock, metrics=self.metrics, interval=3600
         )
+        directory = DirectoryReader(store=self.store, clock=clock)
         self.announcer = Announcer(
             server="server-1",
             hub=self.hub,
             broker=self.broker,
             scheduler=self.scheduler,
+            directory=directory,
             clock=clock,
             metrics=self.metrics,
         )
@@ -80,7 +82,6 @@ class Parts:
         self.granter = Granter(editor=self.editor, broker=self.broker, announcer=self.announcer, metrics=self.metrics)
         self.recorder = Recorder(
             editor=self.editor,
-            broker=self.broker,
             announcer=self.announcer,
             metrics=self.metrics,
             max_result_bytes=1000,
@@ -88,7 +89,6 @@ class Parts:
         )
         self.sweeper = Sweeper(editor=self.editor, announcer=self.announcer, interval=3600)
         self.reader = Reader(self.store)
-        directory = DirectoryReader(store=self.store, clock=clock)
         self.watch = Watch(
             store=self.store,
             reader=self.reader,

@@ -1,8 +1,11 @@
 """How operations are handed to workers, and taken back."""
 
+import pytest
+
 from rejoinder.worker.v1.worker_pb2 import Claim
-from rejoinder_server import failure
-from rejoinder_server.operation import SECOND, State, Timeouts
+from rejoinder_server import failure, granter
+from rejoinder_server.operation import SECOND, Key, State, Timeouts
+from rejoinder_server.store.port import ByKey, StoreUnavailable
 from tests.support.server_parts import CONNECTION, QUEUE, TYPE, WORKER, Parts, heartbeat, succeeded
 
 
@@ -48,6 +51,49 @@ async def test_an_incomplete_claim_is_counted_and_harms_nothing(parts: Parts) ->
     await parts.granter.answer([Claim(claim_id="claim", worker=WORKER)])
     assert parts.metrics.registry.get_sample_value("rejoinder_claims_total", {"answer": "invalid"}) == 1
     assert (await parts.read("a")).state == State.ACCEPTED
+
+
+async def test_a_claim_that_was_answered_is_not_answered_again(parts: Parts) -> None:
+    for name in ("a", "b"):
+        await parts.submit(name)
+    claim = Claim(claim_id="claim", worker=WORKER, connection_id=CONNECTION, queue=QUEUE, types=[TYPE], free_slots=1)
+    for _ in range(3):
+        await parts.granter.answer([claim])
+    assert 1 == sum(message.HasField("grant") for _, message in parts.broker.sent)
+
+
+async def test_a_claim_with_a_name_that_no_store_holds_stops_no_other(parts: Parts) -> None:
+    await parts.submit("a")
+    claims = [
+        Claim(claim_id=worker, worker=worker, connection_id="c", queue=QUEUE, types=[TYPE], free_slots=1)
+        for worker in ("x" * 10_000, "a\0b", WORKER)
+    ]
+    await parts.granter.answer(claims)
+    assert WORKER == (await parts.read("a")).worker
+
+
+async def test_grants_whose_requests_cannot_be_read_are_released(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    await parts.submit("a")
+
+    async def requests(uids: object) -> list[bytes | None]:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(parts.store, "requests", requests)
+    monkeypatch.setattr(granter, "REQUEST_PAUSE_SECONDS", 0)
+    with pytest.raises(StoreUnavailable):
+        await parts.grant()
+    assert State.ACCEPTED == (await parts.read("a")).state
+
+
+async def test_a_cancel_is_told_where_the_worker_is_connected_now(parts: Parts) -> None:
+    await parts.submit("a")
+    [grant] = await parts.grant()
+    await parts.recorder.record([heartbeat(grant.fence, connection="connection-2", earlier=CONNECTION)])
+    writes = await parts.editor.each(ByKey([Key("default", "a")]), lambda edit, _: edit.cancel("enough"))
+    parts.announcer.changed(writes.changes, stop=True)
+    await parts.announcer.close()
+    told = {connection for connection, message in parts.broker.sent if message.stop.cancelled}
+    assert {CONNECTION, "connection-2"} == told
 
 
 async def test_an_attempt_whose_lease_has_lapsed_by_the_watermark_is_lost_and_granted_again(parts: Parts) -> None:

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from rejoinder_server import failure
+import pytest
+
+from rejoinder_server import failure, report
 from rejoinder_server.operation import SECOND, Key, Operation, State
 from rejoinder_server.store.port import ByKey, DataRefused, Decide, Moment, Selection, Writes
 from tests.support.server_parts import (
@@ -89,6 +91,7 @@ async def test_a_heartbeat_is_answered_with_what_is_stale_and_what_is_cancelled(
     [cancelled] = await parts.grant()
     await parts.editor.each(named("cancelled"), lambda edit, _: edit.cancel("enough"))
     await parts.recorder.record([heartbeat(stale.fence, cancelled.fence)])
+    await parts.announcer.close()
     connection, message = parts.broker.sent[-1]
     answer = message.heartbeat_answer
     assert (CONNECTION, [stale.fence], [cancelled.fence]) == (connection, list(answer.stale), list(answer.cancelled))
@@ -161,13 +164,47 @@ async def test_an_invalid_report_fails_its_attempt_and_stops_nothing_else(parts:
 async def test_a_report_that_the_store_refuses_is_found_among_a_hundred(parts: Parts) -> None:
     for index in range(100):
         await parts.submit(f"operation-{index}")
-    grants = await parts.grant(slots=100)
+    grants = [grant for _ in range(2) for grant in await parts.grant(slots=50)]
     parts.editor.store = Refusing(parts.store, Key("default", "operation-37"))  # type: ignore[assignment]
     order = [grant.fence.operation_id for grant in grants]
     refused = await parts.recorder.record([succeeded(grant.fence) for grant in grants])
     assert [order.index("operation-37")] == [event.index for event in refused]
     states = [(await parts.read(f"operation-{index}")).state for index in range(100)]
     assert [State.FAILED if index == 37 else State.SUCCEEDED for index in range(100)] == states
+
+
+async def test_an_event_that_no_rule_foresaw_stops_nothing_else(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("odd", "good"):
+        await parts.submit(name)
+    good, odd = await parts.grant(slots=2)
+
+    def check(message: object, limit: int) -> None:
+        if getattr(message, "fence", None) == odd.fence:
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(report, "check", check)
+    refused = await parts.recorder.record([succeeded(odd.fence), succeeded(good.fence)])
+    assert [0] == [event.index for event in refused]
+    assert [State.FAILED, State.SUCCEEDED] == [(await parts.read(name)).state for name in ("odd", "good")]
+
+
+async def test_an_error_whose_details_cannot_be_read_is_recorded_without_a_reason(parts: Parts) -> None:
+    await parts.submit("a")
+    [grant] = await parts.grant()
+    event = failed(grant.fence, permanent=True)
+    event.failed.error.details.add(type_url="type.googleapis.com/google.rpc.ErrorInfo", value=b"\xff\xff")
+    assert [] == await parts.recorder.record([event])
+    operation = await parts.read("a")
+    assert (State.FAILED, "") == (operation.state, operation.error_reason)
+
+
+async def test_a_store_clock_that_was_set_back_is_judged_by_again_after_a_lease(parts: Parts) -> None:
+    parts.advance(3600)
+    await parts.mark()
+    parts.advance(-3600)
+    await parts.mark()
+    watermark = await parts.store.watermark()
+    assert (parts.now, parts.now + parts.rules.lease) == (watermark.time, watermark.judge_from)
 
 
 async def test_any_end_but_success_is_cancelled_once_that_was_asked_for(parts: Parts) -> None:

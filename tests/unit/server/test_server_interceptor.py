@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from rejoinder_server import errors
 from rejoinder_server.interceptor import STATUS_DETAILS, ErrorInterceptor, code_of, status_of
-from rejoinder_server.store.port import DataRefused, StoreRefused, StoreUnavailable
+from rejoinder_server.store.port import DataRefused, StoreUnavailable
 
 Handler = Callable[[bytes, Any], Awaitable[bytes | None]]
 
@@ -177,7 +177,7 @@ async def test_the_worst_of_texts_still_arrives_as_a_status(tiny: Tiny, method: 
 
 
 @pytest.mark.parametrize("method", [UNARY, STREAM])
-@pytest.mark.parametrize("error", [ValueError("secret"), StoreRefused("secret"), TimeoutError("secret")])
+@pytest.mark.parametrize("error", [ValueError("secret"), KeyError("secret"), TimeoutError("secret")])
 async def test_whatever_else_is_hidden_and_logged(tiny: Tiny, error: Exception, method: str) -> None:
     with capture_logs() as logged:
         answer = await tiny.fail(error, method)

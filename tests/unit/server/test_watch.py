@@ -10,7 +10,7 @@ import pytest
 from rejoinder.v1.operation_service_pb2 import WatchStatusResponse
 from rejoinder_server.cursor import Cursor, decode
 from rejoinder_server.errors import Draining, PurgedOperation, SlowReader, UnknownOperation
-from rejoinder_server.operation import SECOND, Key
+from rejoinder_server.operation import SECOND, Key, Operation
 from rejoinder_server.watch import WatchRequest
 from tests.support.server_parts import Parts, progressed, released, succeeded
 from tests.support.waiting import eventually
@@ -182,6 +182,30 @@ async def test_heartbeats_come_while_nothing_changes_and_say_why_it_waits(parts:
         await watch.until(3)
         assert ["snapshot", "heartbeat", "heartbeat"] == watch.kinds()[:3]
         assert watch.sent[1].heartbeat.waiting_detail
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"nonce": "0" * 16}, {"uid": "another"}, {"revision": 1, "sequence": 1}],
+    ids=["another transition", "another operation", "fallen back"],
+)
+async def test_a_watch_whose_history_has_gone_another_way_starts_anew_with_a_gap(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, fields: dict[str, object]
+) -> None:
+    await parts.submit("a")
+    await parts.grant()
+    async with watching(parts) as watch:
+        await watch.until(1)
+        forked = replace(await parts.read("a"), **fields)  # type: ignore[arg-type] # fields of its own
+
+        async def read(_key: Key) -> Operation:
+            return forked
+
+        monkeypatch.setattr(parts.reader, "read", read)
+        parts.hub.wake_all()
+        await watch.until(2)
+        assert ["snapshot", "snapshot"] == watch.kinds()
+        assert [False, True] == [response.gap for response in watch.sent]
 
 
 async def test_a_draining_server_says_where_to_resume(parts: Parts) -> None:
