@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dramatiq.middleware import SkipMessage
+from structlog.typing import FilteringBoundLogger
 
 from rejoinder.worker.v1.worker_pb2 import Release, Success
 from rejoinder_worker.attempt import Attempt, Ending, Stop
@@ -132,11 +133,13 @@ class Execution:
             return
         self._is_ended = True
         if error is not None:
-            self._log(error)
             self._ending = self._failure(error)
         elif self._ending is None:
             self._ending = self._failure(NotRun("a middleware kept the handler from running"))
+        # Before the log, which formats the user's error: without an end the slot would never become free.
         self._finish(self, self._ending)
+        if error is not None:
+            self._log(error)
 
     def _on_stop(self, cancel: Callable[[], None]) -> None:
         self.attempt.on_stop = cancel
@@ -152,4 +155,10 @@ class Execution:
         if isinstance(error, PermanentError | RetryLater) or self.attempt.stop is not None:
             logger.info("handler failed", error=type(error).__name__)
         else:
+            self._log_traceback(logger, error)
+
+    def _log_traceback(self, logger: FilteringBoundLogger, error: BaseException) -> None:
+        try:
             logger.error("handler failed", error=type(error).__name__, exc_info=error)
+        except BaseException:  # noqa: BLE001 - whoever writes the traceback calls the user's __str__; the thread must live
+            logger.error("handler failed", error=type(error).__name__)  # noqa: TRY400 - its traceback is what failed

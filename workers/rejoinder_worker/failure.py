@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+from datetime import timedelta
 
 from google.protobuf.any_pb2 import Any
 from google.rpc import error_details_pb2, status_pb2
@@ -28,28 +29,38 @@ _KEPT_CONTROLS = "\t\n"
 
 
 def failure_of(error: BaseException, *, attempt: int, worker: str) -> Failure:
-    """Describe what ended an attempt, without its fence and number.
+    """Describe what ended an attempt, without its fence and number; whatever the error does, there is a description.
 
     Args:
         error: What the handler, or the way to it, raised.
         attempt: Number of the attempt.
         worker: Worker process that ran it.
     """
+    is_permanent = isinstance(error, PermanentError)
+    try:
+        return _described(error, attempt, worker, is_permanent=is_permanent)
+    except BaseException:  # noqa: BLE001 - what an error tells is the user's code; an attempt without an end hangs
+        name = type(error).__name__
+        return Failure(error=_status(_UNKNOWN, name, upper_snake(name), attempt, worker), permanent=is_permanent)
+
+
+def _described(error: BaseException, attempt: int, worker: str, *, is_permanent: bool) -> Failure:
     if isinstance(error, _CANCELLATIONS):
         status = _status(_CANCELLED, _text(error) or str(Cancelled()), "CANCELLED", attempt, worker)
         return Failure(error=status)
     message = _text(error) or type(error).__name__
     status = _status(_code(error), message, _reason(error), attempt, worker)
-    failure = Failure(error=status, permanent=isinstance(error, PermanentError))
-    if isinstance(error, RetryLater):
-        failure.retry_delay.FromTimedelta(error.delay)
+    failure = Failure(error=status, permanent=is_permanent)
+    delay = _delay(error)
+    if delay is not None:
+        failure.retry_delay.FromTimedelta(delay)
     return failure
 
 
 def _text(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - __str__ is the user's code; what it hides is named by the reason
+    except BaseException:  # noqa: BLE001 - __str__ is the user's code; what it hides is named by the reason
         return ""
 
 
@@ -62,7 +73,14 @@ def _code(error: BaseException) -> int:
 
 
 def _reason(error: BaseException) -> str:
-    return error.reason if isinstance(error, PermanentError) else upper_snake(type(error).__name__)
+    # Subclasses need not have called our `__init__`, nor have kept what it sets.
+    reason = getattr(error, "reason", None) if isinstance(error, PermanentError) else None
+    return upper_snake(reason if isinstance(reason, str) else type(error).__name__)
+
+
+def _delay(error: BaseException) -> timedelta | None:
+    delay = getattr(error, "delay", None) if isinstance(error, RetryLater) else None
+    return delay if isinstance(delay, timedelta) and delay >= timedelta() else None
 
 
 def _status(code: int, message: str, reason: str, attempt: int, worker: str) -> status_pb2.Status:

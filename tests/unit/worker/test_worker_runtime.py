@@ -139,6 +139,45 @@ async def test_permanent_errors_and_requests_for_a_delay_are_reported_as_such() 
     assert (second.failed.permanent, second.failed.retry_delay.ToTimedelta()) == (False, timedelta(seconds=90))
 
 
+class ForgetfulError(PermanentError):
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+
+class ForgetfulRetry(RetryLater):
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+
+class SilentError(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "permanent"),
+    [
+        (ForgetfulError(5), "FORGETFUL_ERROR", True),
+        (ForgetfulRetry(5), "FORGETFUL_RETRY", False),
+        (SilentError(), "SILENT_ERROR", False),
+        (RetryLater(timedelta.max), "RETRY_LATER", False),
+    ],
+)
+async def test_an_error_that_does_not_describe_itself_ends_its_attempt_all_the_same(
+    error: Exception, reason: str, permanent: bool
+) -> None:
+    registry = Registry()
+
+    @registry.handler("fails")
+    def fails(context: Context, request: Any) -> None:
+        raise error
+
+    async with running_worker(registry, threads=1) as run:
+        event = await run.ending(run.broker.grant("fails"))
+        assert (reason, permanent) == (reason_of(event), event.failed.permanent)
+        await eventually(lambda: not run.runtime._slots.running)
+
+
 async def test_a_request_that_does_not_fit_fails_for_good() -> None:
     registry = Registry()
 
