@@ -13,8 +13,10 @@ import pytest
 from rejoinder.worker.v1.worker_pb2 import Event
 from rejoinder_broker import BrokerRefused, BrokerUnavailable, Kind, RefusedEvent, server_broker, worker_broker
 from rejoinder_broker.rabbitmq import RabbitServerBroker, RabbitWorkerBroker, Topology
+from rejoinder_broker.rabbitmq.dead_letters import KEPT_BYTES
 from rejoinder_broker.rabbitmq.pair import Pair, declare_events
 from rejoinder_broker.rabbitmq.parameters import read_url
+from rejoinder_broker.reading import MAX_MESSAGE_BYTES
 from tests.broker.conftest import Sides
 from tests.support import raw_rabbit
 from tests.support.broker_sides import (
@@ -110,6 +112,61 @@ async def test_an_unreadable_message_to_a_worker_is_counted_and_stops_nothing(ra
     await server.broker.send(worker.connection_id, answer("after"))
     await eventually(lambda: worker.told.answers == ["after"])
     assert worker.told.unreadables == 2
+
+
+OVERSIZE = b"\xff" * (MAX_MESSAGE_BYTES + 1)
+
+
+async def put_oversize(sides: Sides, queue: str) -> None:
+    await asyncio.to_thread(raw_rabbit.publish, sides.url, queue, OVERSIZE)
+
+
+async def assert_beginning_is_buried(sides: Sides, queue: str) -> None:
+    """Wait for the one dead letter that the oversize message of a queue becomes."""
+    (letter,) = await eventually(lambda: raw_rabbit.take(sides.url, TOPOLOGY.dead.name))
+    assert (OVERSIZE[:KEPT_BYTES], queue) == (letter.body, letter.headers["rejoinder-source"])
+    assert str(len(OVERSIZE)) == letter.headers["rejoinder-size"]
+
+
+async def test_an_oversize_event_is_buried_and_the_rest_is_recorded_once(rabbit_sides: Sides) -> None:
+    server, worker = await rabbit_sides.server(), await rabbit_sides.worker()
+    await put_oversize(rabbit_sides, TOPOLOGY.events_name)
+    names = [str(number) for number in range(20)]
+    await asyncio.gather(*(worker.broker.report(event(name)) for name in names))
+    await eventually(lambda: len(server.told.recorded) >= 20)
+    await assert_beginning_is_buried(rabbit_sides, TOPOLOGY.events_name)
+    assert (names, ["events"]) == (server.told.recorded, server.told.unreadables)
+
+
+async def test_an_oversize_claim_is_buried_and_keeps_the_connection(rabbit_sides: Sides) -> None:
+    server = await rabbit_sides.server()
+    await put_oversize(rabbit_sides, TOPOLOGY.claims.name)
+    await assert_beginning_is_buried(rabbit_sides, TOPOLOGY.claims.name)
+    assert (["claims"], 1) == (server.told.unreadables, server.told.connects)
+
+
+async def test_an_oversize_token_is_buried_and_keeps_the_connection(rabbit_sides: Sides) -> None:
+    server, worker = await rabbit_sides.server(), await rabbit_sides.worker()
+    await assert_everything_works(server, worker, mark="before")
+    worker.broker.consume([])
+    queue = TOPOLOGY.work(KIND).name
+    await asyncio.to_thread(raw_rabbit.take, rabbit_sides.url, queue)
+    await put_oversize(rabbit_sides, queue)
+    worker.broker.consume([KIND])
+    await eventually(lambda: worker.told.unreadables == 1)
+    await assert_beginning_is_buried(rabbit_sides, queue)
+    await assert_everything_works(server, worker, mark="after")
+    assert len(worker.told.connection_ids) == 1
+
+
+async def test_an_oversize_message_to_a_worker_is_buried_and_keeps_the_connection(rabbit_sides: Sides) -> None:
+    server, worker = await rabbit_sides.server(), await rabbit_sides.worker()
+    queue = TOPOLOGY.worker_name(worker.connection_id)
+    await put_oversize(rabbit_sides, queue)
+    await eventually(lambda: worker.told.unreadables == 1)
+    await assert_beginning_is_buried(rabbit_sides, queue)
+    await assert_everything_works(server, worker, mark="after")
+    assert len(worker.told.connection_ids) == 1
 
 
 async def test_a_refused_event_is_dead_lettered_with_its_reason(rabbit_sides: Sides) -> None:
