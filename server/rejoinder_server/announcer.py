@@ -54,7 +54,7 @@ class Announcer:
         """Tell workers of operations that were just stored."""
         operations = list(operations)
         for operation in operations:
-            self._metrics.submitted.labels(operation.type).inc()
+            self._metrics.submit(operation.type)
             log.debug("submitted", type=operation.type, **_names(operation))
         self._offer(operations)
 

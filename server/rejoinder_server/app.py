@@ -85,7 +85,11 @@ class App:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         settings = self._settings
-        self._store = open_store(settings.store)
+        self._store = open_store(
+            settings.store,
+            connections=settings.store_connections,
+            timeout_seconds=settings.store_timeout.total_seconds(),
+        )
         await self._store.open()
         try:
             self._clock = StoreClock()

@@ -1,5 +1,6 @@
 """The server's settings: every flag and variable, with its default and unit."""
 
+import os
 import socket
 from datetime import timedelta
 from typing import Any, Literal, Self
@@ -46,6 +47,12 @@ class ServerSettings(BaseSettings):
 
     listen: str = Field("127.0.0.1:50051", description="Address and port to serve gRPC on; port 0 takes a free one.")
     store: str = _STORE
+    store_connections: int = Field(
+        10, ge=2, le=1000, description="Most connections to PostgreSQL, or readers of SQLite."
+    )
+    store_timeout: Duration = Field(
+        timedelta(seconds=10), description="Longest wait for a connection, a lock and a statement of the store."
+    )
     broker: str = Field("local://", description="What carries messages to workers: local:// or amqp://….")
     broker_prefix: str = Field(
         "rejoinder",
@@ -179,6 +186,4 @@ def address(text: str, flag: str) -> tuple[str, int]:
 
 def server_id() -> str:
     """Return a name for this process that says where it runs."""
-    import os
-
     return f"{socket.gethostname()}-{os.getpid()}"

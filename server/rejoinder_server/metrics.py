@@ -4,6 +4,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from rejoinder_server.operation import SECOND, Change, State
 
+MOST_TYPES = 1_000
+"""Types that have series of their own; callers may invent types, and what comes later is counted as `other`."""
+
 _LONG = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 6 * 3600, 24 * 3600)
 
 
@@ -11,6 +14,7 @@ class Metrics:
     """All series of one server; each has the prefix `rejoinder_`."""
 
     def __init__(self) -> None:
+        self._types: set[str] = set()
         registry = self.registry = CollectorRegistry()
         self.requests = Counter(
             "rejoinder_requests", "Calls that ended, by method and gRPC code.", ["method", "code"], registry=registry
@@ -85,6 +89,10 @@ class Metrics:
         )
         self.broker_connected = Gauge("rejoinder_broker_connected", "1 while the broker answers.", registry=registry)
 
+    def submit(self, type: str) -> None:
+        """Count a stored operation."""
+        self.submitted.labels(self._label(type)).inc()
+
     def transitions(self, change: Change) -> None:
         """Count what a committed change says of queues, runs and ends."""
         before, after = change.before, change.after
@@ -92,9 +100,14 @@ class Metrics:
             return
         for transition in change.transitions:
             if transition.reason == "GRANTED" and transition.attempt == 1:
-                self.queue_seconds.labels(after.type).observe((transition.time - before.due_time) / SECOND)
+                self.queue_seconds.labels(self._label(after.type)).observe((transition.time - before.due_time) / SECOND)
         if before.state is State.RUNNING and after.state is not State.RUNNING and before.grant_time is not None:
-            self.run_seconds.labels(after.type).observe((after.update_time - before.grant_time) / SECOND)
+            self.run_seconds.labels(self._label(after.type)).observe((after.update_time - before.grant_time) / SECOND)
             self.attempts_ended.labels(change.transitions[-1].reason).inc()
         if after.state.is_terminal and not before.state.is_terminal:
-            self.finished.labels(after.type, after.state.name).inc()
+            self.finished.labels(self._label(after.type), after.state.name).inc()
+
+    def _label(self, type: str) -> str:
+        if len(self._types) < MOST_TYPES:
+            self._types.add(type)
+        return type if type in self._types else "other"

@@ -52,6 +52,9 @@ log = structlog.get_logger(__name__)
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
+DEFAULT_QUEUE = "default"
+"""Queue of operations whose type no worker has announced yet."""
+
 MOST_SUBMITS = 256
 """Submits that share a commit at most."""
 
@@ -239,13 +242,13 @@ class OperationService(OperationServiceServicer):
         """Begin the operation, with every default pinned."""
         now = self._clock.now()
         operation_id = draft.operation_id or uuid4().hex
-        layers = [record] if record else []
+        announced = record or TypeRecord(name=draft.type, queue=DEFAULT_QUEUE, last_seen_time=now)
         return lifecycle.accept(
             namespace=draft.namespace,
             operation_id=operation_id,
             uid=uuid4().hex,
             type=draft.type,
-            queue=record.queue if record else "default",
+            queue=announced.queue,
             request=draft.request,
             request_id=draft.request_id or uuid4().hex,
             fingerprint=draft.fingerprint,
@@ -254,8 +257,8 @@ class OperationService(OperationServiceServicer):
             priority=draft.priority,
             headers=headers,
             due_time=now if draft.due_time is None else draft.due_time,
-            timeouts=layered(draft.timeouts, *(layer.timeouts for layer in layers), self._timeouts),
-            retry_policy=layered(draft.retry_policy, *(layer.retry_policy for layer in layers), self._retry_policy),
+            timeouts=layered(draft.timeouts, announced.timeouts, self._timeouts),
+            retry_policy=layered(draft.retry_policy, announced.retry_policy, self._retry_policy),
             retention=draft.retention or self._retention,
             now=now,
             random=self._random,
