@@ -63,19 +63,6 @@ async def test_nothing_of_the_embedded_worker_outlives_a_killed_server(tmp_path:
             await eventually(lambda: not Path(f"/proc/{start.pid}").exists(), timeout=20)
 
 
-async def test_work_of_a_killed_worker_process_is_done_again_by_its_successor(tmp_path: Path, effects: Effects) -> None:
-    with Embedded(tmp_path, *BRISK) as deployment:
-        async with AsyncClient(deployment.first) as client:
-            handle = await client.submit("test.hold", effects.request())
-            [start] = await eventually(effects.starts)
-            os.kill(start.pid, signal.SIGKILL)
-            await eventually(lambda: len(effects.starts()) == 2, timeout=SECONDS)
-            effects.open()
-            assert "released" == await handle.result(timeout=SECONDS)
-            assert 1 == await lost_attempts(handle)
-            assert 2 == (await handle.status()).attempt
-
-
 async def test_work_of_a_killed_worker_is_done_by_another(new_distributed: NewDistributed, effects: Effects) -> None:
     with new_distributed(*BRISK, worker_arguments=(HEARTBEAT,)) as deployment:
         async with AsyncClient(deployment.first) as client:
@@ -125,26 +112,3 @@ async def test_a_worker_that_is_asked_to_stop_releases_what_it_cannot_finish(
                 ]
             )
             assert (deployment.slots // 2, 0) == (reasons["RELEASED"], reasons["WORKER_LOST"])
-
-
-async def test_servers_that_stop_one_after_the_other_lose_nothing(
-    new_distributed: NewDistributed, effects: Effects
-) -> None:
-    with new_distributed(*BRISK, worker_arguments=(HEARTBEAT,)) as deployment:
-        both = f"{deployment.first},{deployment.last}"
-        async with AsyncClient(both) as client:
-            results: list[asyncio.Task[object]] = []
-
-            async def keep_submitting() -> None:
-                for index in range(100):
-                    handle = await client.submit("test.work", effects.request(seconds=0.05, index=index))
-                    results.append(asyncio.create_task(handle.result(timeout=SECONDS)))
-
-            steady = asyncio.create_task(keep_submitting())
-            for server in deployment.servers:
-                await eventually(lambda: len(results) >= 20, timeout=SECONDS)
-                server.terminate()
-                server.start()
-            await steady
-            assert [{"index": index} for index in range(100)] == await asyncio.gather(*results)
-    assert {1} == set(Counter(effects.started()).values())
