@@ -6,6 +6,7 @@ from contextlib import suppress
 import pytest
 
 from rejoinder_broker import BrokerUnavailable
+from rejoinder_broker.batching import MAX_BATCH_BYTES
 from tests.broker.conftest import Sides
 from tests.support.broker_sides import (
     KIND,
@@ -179,6 +180,28 @@ async def test_events_that_arrive_together_are_recorded_together(sides: Sides) -
     await asyncio.wait_for(asyncio.gather(*(worker.broker.report(event(str(number))) for number in range(500))), 30)
     await eventually(lambda: len(server.told.recorded) == 500)
     assert server.told.batches < 100
+
+
+async def test_a_batch_of_events_is_bounded_in_bytes(sides: Sides) -> None:
+    class SizingServer(RecordingServer):
+        async def events(self, events):  # type: ignore[no-untyped-def]
+            begun.set()
+            await asyncio.wait_for(go_on.wait(), 30)
+            sizes.append(sum(event.ByteSize() for event in events))
+            return await super().events(events)
+
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    sizes: list[int] = []
+    server, worker = await sides.server(SizingServer()), await sides.worker()
+    reports = [worker.broker.report(event("first"))]
+    await asyncio.wait_for(begun.wait(), 10)
+    reports += [worker.broker.report(event(str(number) * 1024 * 1024)) for number in range(10)]
+    reports += [worker.broker.report(event("last" + "." * (MAX_BATCH_BYTES - 100)))]
+    go_on.set()
+    await asyncio.wait_for(asyncio.gather(*reports), 30)
+    await eventually(lambda: len(server.told.recorded) == 12)
+    assert max(sizes) <= MAX_BATCH_BYTES
+    assert ["f", *(str(number) for number in range(10)), "l"] == [name[0] for name in server.told.recorded]
 
 
 async def test_a_server_s_own_event_comes_behind_those_reported_before(sides: Sides) -> None:

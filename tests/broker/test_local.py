@@ -9,6 +9,7 @@ import pytest
 
 from rejoinder.worker.v1.worker_pb2 import LocalFrame, LocalHello, LocalReport
 from rejoinder_broker import BrokerRefused, BrokerUnavailable, LocalServerBroker, LocalWorkerBroker, server_broker
+from rejoinder_broker.local.events import MOST_WAITING
 from tests.broker.conftest import Sides
 from tests.support.broker_sides import RecordingServer, RecordingWorker, ServerSide, WorkerSide, answer, claim, event
 from tests.support.waiting import eventually
@@ -214,7 +215,7 @@ async def test_a_backlog_of_events_holds_reporters_back_and_loses_nothing(local_
     reports = [worker.broker.report(event(str(number))) for number in range(5000)]
     await eventually(lambda: server.told.failures)
     # The queue is bounded: what it does not take stays with the reporter.
-    assert len(server.broker._events._waiting) <= 1000  # type: ignore[attr-defined]
+    assert len(server.broker._events._waiting) <= MOST_WAITING  # type: ignore[attr-defined]
     server.told.is_failing = False
     await asyncio.wait_for(asyncio.gather(*reports), 20)
     assert [str(number) for number in range(5000)] == server.told.recorded

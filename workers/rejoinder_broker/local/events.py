@@ -9,10 +9,11 @@ import structlog
 
 from rejoinder.worker.v1.worker_pb2 import Event
 from rejoinder_broker.backoff import Backoff
+from rejoinder_broker.batching import MAX_BATCH_BYTES, take_batch
 from rejoinder_broker.port import NotRecorded, RefusedEvent, ServerHandlers
 
-MOST_WAITING = 1_000
-BATCH = 500
+MOST_WAITING = 256
+BATCH = 128
 MOST_DEAD = 1_000
 
 log = structlog.get_logger(__name__)
@@ -30,6 +31,10 @@ class Reported:
     event: Event
     reporter: object
     confirm: Callable[[], None]
+
+
+def _size(reported: Reported) -> int:
+    return reported.event.ByteSize()
 
 
 class EventsQueue:
@@ -72,7 +77,7 @@ class EventsQueue:
         self._something.set()
 
     def _take(self) -> list[Reported]:
-        batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+        batch = take_batch(self._waiting, most=BATCH, most_bytes=MAX_BATCH_BYTES, size=_size)
         for _ in batch:
             self._room.release()
         return batch

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import structlog
 
 from rejoinder.worker.v1.worker_pb2 import Claim
+from rejoinder_broker.batching import MAX_BATCH_BYTES
 from rejoinder_broker.handing import hand
 from rejoinder_broker.port import BrokerError, ServerHandlers
 from rejoinder_broker.reading import UnreadableError, read_claim
@@ -54,7 +55,7 @@ class ClaimsConsumer:
         self._inbox = inbox = await Inbox.open(channel, self._queue, prefetch=PREFETCH)
         if self._has_ended:
             inbox.end()
-        while batch := await inbox.batch(BATCH):
+        while batch := await inbox.batch(BATCH, most_bytes=MAX_BATCH_BYTES):
             await self._answer(batch)
 
     async def _answer(self, batch: Sequence[Delivery]) -> None:

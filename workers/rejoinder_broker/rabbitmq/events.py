@@ -9,6 +9,7 @@ import structlog
 
 from rejoinder.worker.v1.worker_pb2 import Event
 from rejoinder_broker.backoff import Backoff
+from rejoinder_broker.batching import MAX_BATCH_BYTES
 from rejoinder_broker.handing import hand
 from rejoinder_broker.port import BrokerError, ServerHandlers
 from rejoinder_broker.reading import UnreadableError, read_event
@@ -19,8 +20,10 @@ from .inbox import Inbox
 from .pair import Pair, declare_events
 from .topology import Topology
 
-PREFETCH = 1_000
-BATCH = 500
+# An event may be as large as a result: what a recorder holds is bounded in number by the broker, and in bytes only so.
+PREFETCH = 256
+# Half of it, so that the broker delivers the next batch while this one is recorded.
+BATCH = 128
 BURY_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
@@ -84,7 +87,7 @@ class EventsConsumer:
         self._inbox = inbox = await Inbox.open(channel, self._topology.events_name, prefetch=PREFETCH)
         if self._ended.is_set():
             inbox.end()
-        while batch := await inbox.batch(BATCH):
+        while batch := await inbox.batch(BATCH, most_bytes=MAX_BATCH_BYTES):
             await self._record(batch)
             self._note_success()
 

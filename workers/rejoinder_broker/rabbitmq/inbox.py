@@ -3,9 +3,14 @@
 import asyncio
 from collections import deque
 
+from rejoinder_broker.batching import take_batch
 from rejoinder_broker.port import BrokerUnavailable
 
 from .channel import Channel, Delivery
+
+
+def _size(delivery: Delivery) -> int:
+    return len(delivery.body)
 
 
 class Inbox:
@@ -31,8 +36,12 @@ class Inbox:
         await channel.consume(queue, inbox._take, on_cancelled=inbox._note_cancelled)
         return inbox
 
-    async def batch(self, most: int) -> list[Delivery]:
-        """Wait until there is something and take up to `most`; nothing means that the inbox was ended.
+    async def batch(self, most: int, *, most_bytes: int) -> list[Delivery]:
+        """Wait until there is something and take some of it; nothing means that the inbox was ended.
+
+        Args:
+            most: Most deliveries.
+            most_bytes: Most bytes of bodies in all; one delivery is taken however large it is.
 
         Raises:
             BrokerError: The channel was closed, or the broker ended the consumer.
@@ -43,7 +52,7 @@ class Inbox:
             await self._something.wait()
         # What has arrived on a channel that is gone since will be delivered again: it is not taken.
         self._raise_if_lost()
-        return [] if self._has_ended else [self._arrived.popleft() for _ in range(min(most, len(self._arrived)))]
+        return [] if self._has_ended else take_batch(self._arrived, most=most, most_bytes=most_bytes, size=_size)
 
     def end(self) -> None:
         """Take nothing more; what nobody has taken goes back when the channel closes."""
