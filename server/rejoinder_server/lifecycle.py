@@ -189,6 +189,11 @@ class Edit:
             },
         )
 
+    def move(self, queue: str) -> None:
+        """Put the waiting operation into another queue; no visible change."""
+        self._expect(State.ACCEPTED)
+        self.operation = replace(self.operation, queue=queue)
+
     def progress(self, number: int, progress: bytes) -> None:
         """Note how far the running attempt has come."""
         self._expect(State.RUNNING)

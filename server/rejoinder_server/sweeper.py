@@ -1,4 +1,4 @@
-"""Does what time asks for: ends what has timed out, takes back what was lost, purges what is old."""
+"""Does what time asks for: ends what has timed out, takes back what was lost or astray, purges what is old."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,12 +9,15 @@ from rejoinder_server.announcer import Announcer
 from rejoinder_server.editor import Editor
 from rejoinder_server.lifecycle import Edit
 from rejoinder_server.operation import Instant, State, Watermark
-from rejoinder_server.store.port import ByKey, Expired, Lapsed, Moment, Selection, StoreUnavailable, Writes
+from rejoinder_server.store.port import Astray, ByKey, Expired, Lapsed, Moment, Selection, StoreUnavailable, Writes
 
 log = structlog.get_logger(__name__)
 
 BATCH = 200
 """Rows of one transaction, so that none holds its locks for long."""
+
+MOVE_BATCH = 1_000
+"""Operations that change their queue in one commit."""
 
 TERMINAL = tuple(state for state in State if state.is_terminal)
 
@@ -52,6 +55,31 @@ class Sweeper:
             await self._repeat(Expired((State.RUNNING,), judged, BATCH), _expire)
             await self._repeat(Lapsed(judged, BATCH), _lapse)
             await self._forget_workers(judged)
+        await self._cut_leases()
+        await self.move_astray()
+
+    async def move_astray(self) -> None:
+        """Move what waits into the queue of its type, batch by batch until nothing is left to move.
+
+        A type's queue changes with an announcement, and what was submitted or ran meanwhile may come to wait in the
+        queue before. May be called at any time, by several tasks and servers at once: they take different rows.
+        """
+        moved = 0
+        while count := await self._move_batch():
+            moved += count
+        if moved:
+            log.info("moved to the queue of their type", operations=moved)
+
+    async def _move_batch(self) -> int:
+        # Read for each batch: a mover that began before a later announcement must not work against it.
+        queues = {record.name: record.queue for record in await self._store.types()}
+        if not queues:
+            return 0
+        writes = await self._editor.each(
+            Astray(queues, MOVE_BATCH), lambda edit, _: edit.move(queues[edit.operation.type])
+        )
+        self._announcer.changed(writes.changes)
+        return len(writes.changes)
 
     async def _repeat(self, selection: Selection, verb: Callable[[Edit, Moment], None]) -> None:
         """Sweep a selection batch by batch until one is not full."""
@@ -66,7 +94,15 @@ class Sweeper:
         gone = {worker.worker for worker in await self._store.workers() if worker.lease_time < judged}
         if gone:
             log.warning("workers lost", workers=sorted(gone))
-            await self._store.transact(ByKey(()), lambda _operations, _moment: Writes(workers_gone=gone))
+            await self._store.transact(ByKey(()), lambda _operations, _moment: Writes(workers_lapsed=judged))
+
+    async def _cut_leases(self) -> None:
+        """Cut leases that no worker can have been given: the store's clock was ahead then, and was set back."""
+        rules = self._editor.rules
+        await self._store.transact(
+            ByKey(()),
+            lambda _operations, moment: Writes(longest_lease=rules.lease_time(moment.now, moment.watermark)),
+        )
 
 
 def _judged(watermark: Watermark) -> Instant | None:

@@ -11,6 +11,7 @@ import pytest
 from rejoinder_server.operation import SECOND, Acceptance, Key, State, TypeRecord
 from rejoinder_server.store import open_store
 from rejoinder_server.store.port import (
+    Astray,
     ByKey,
     Due,
     Expired,
@@ -98,8 +99,8 @@ def locking(selection: Selection) -> Ask:
     return lambda store: selected(store, selection)
 
 
-def listing(**fields: Any) -> Ask:
-    return lambda store: store.query(Query(namespace="default", limit=50, **fields))
+def listing(*, limit: int = 50, **fields: Any) -> Ask:
+    return lambda store: store.query(Query(namespace="default", limit=limit, **fields))
 
 
 def announcing(name: str, queue: str) -> Ask:
@@ -128,10 +129,14 @@ QUICK: dict[str, Ask] = {
     "a history": lambda store: store.history([HistorySpan("default", "many-77", 0, 9)]),
     "a first page": listing(),
     "a page in the middle": listing(before=(BEGIN + MANY // 2, "")),
+    "a first page within so many bytes": listing(limit=25, most_bytes=2**20),
+    "a first page without results": listing(with_outcomes=False, most_bytes=2**20),
     "a page of what runs": listing(states=[State.RUNNING]),
     "a page of a correlation id": listing(correlation_id="correlation-77"),
     "a sweep": locking(Expired([State.SUCCEEDED, State.RUNNING], BEGIN, 16)),
     "lapsed leases": locking(Lapsed(BEGIN, 16)),
+    "a look for what is astray": locking(Astray({f"type.t{number}": "reports" for number in range(300)}, 1000)),
+    "a few that are astray": locking(Astray({"type.t1": "other"}, 4)),
     "a report": locking(Reported([Key("default", "op-77")], ["worker-600"])),
     "the next due time": lambda store: store.next_due_time(BEGIN),
     "kinds that just became due": lambda store: store.due_kinds(100, 120),

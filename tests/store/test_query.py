@@ -1,11 +1,12 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from rejoinder_server.operation import State
 from rejoinder_server.store.port import Query, Store
-from tests.support.operations import BEGIN, purged
-from tests.support.storing import changed, stored
+from tests.support.operations import BEGIN, acceptance, moved, purged
+from tests.support.storing import changed, stored, stored_all
 
 
 async def listed(store: Store, **fields: Any) -> list[str]:
@@ -92,3 +93,48 @@ async def test_pages_through_equal_times_have_everything_once(store: Store, filt
         before = (page[-1].create_time, page[-1].operation_id)
     assert [len(page) for page in pages] == [3, 3, 3, 3, 3, 3, 2]
     assert names[::-1] == [name for page in pages for name in page]
+
+
+async def ended(store: Store, name: str, *, result: int = 0, request: int = 0, create_time: int) -> None:
+    """Store an operation with a result and a request of so many bytes."""
+    [accepted] = await stored_all(
+        store, acceptance(operation_id=name, create_time=create_time, request=bytes(request), correlation_id="same")
+    )
+    await changed(store, accepted, lambda it: moved(it, state=State.SUCCEEDED, result=bytes(result)))
+
+
+@pytest.mark.parametrize("filters", [{}, {"correlation_id": "same"}], ids=["all", "by correlation id"])
+async def test_a_listing_without_outcomes_has_all_but_results(store: Store, filters: dict[str, Any]) -> None:
+    await ended(store, "a", result=10, create_time=1)
+    [whole] = await store.query(Query(namespace="default", limit=9, **filters))
+    [bare] = await store.query(Query(namespace="default", limit=9, with_outcomes=False, **filters))
+    [measured] = await store.query(Query(namespace="default", limit=9, with_outcomes=False, most_bytes=1, **filters))
+    assert whole.result == bytes(10)
+    assert (replace(whole, result=None), bare) == (bare, measured)
+
+
+@pytest.mark.parametrize("filters", [{}, {"correlation_id": "same"}], ids=["all", "by correlation id"])
+async def test_a_listing_ends_after_the_operation_that_exceeds_its_bytes(store: Store, filters: dict[str, Any]) -> None:
+    for index, name in enumerate("edcba"):
+        await ended(store, name, result=1000 + index, request=500, create_time=index)
+    found = {most: await listed(store, most_bytes=most, **filters) for most in (10**6, 4505, 4508, 4509, 3006)}
+    assert found == {10**6: [*"abcde"], 4505: [*"abc"], 4508: [*"abc"], 4509: [*"abcd"], 3006: [*"ab"]}
+
+
+async def test_the_first_operation_never_ends_a_listing(store: Store) -> None:
+    for index in range(3):
+        await ended(store, str(index), result=1000, create_time=index)
+    assert await listed(store, most_bytes=10) == ["2", "1"]
+
+
+async def test_what_is_not_read_is_not_counted(store: Store) -> None:
+    for index in range(4):
+        await ended(store, str(index), result=1000, request=1000, create_time=index)
+    assert await listed(store, most_bytes=10, with_outcomes=False) == ["3", "2", "1", "0"]
+
+
+async def test_errors_and_progress_are_counted_in_every_listing(store: Store) -> None:
+    for index in range(4):
+        await stored(store, operation_id=str(index), create_time=index, error=bytes(50), progress=bytes(50))
+    assert await listed(store, most_bytes=199, with_outcomes=False) == ["3", "2"]
+    assert await listed(store, most_bytes=200, with_outcomes=False) == ["3", "2", "1"]

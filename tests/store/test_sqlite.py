@@ -123,6 +123,22 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     assert "file is not a database" in await refused(open_store(f"sqlite:///{tmp_path}/a.db"))
 
 
+async def test_nothing_is_put_beside_what_is_no_database(tmp_path: Path) -> None:
+    (tmp_path / "short").write_text("x")
+    (tmp_path / "folder").mkdir()
+    for name in ("short", "folder"):
+        assert f"cannot open {tmp_path}/{name}" in await refused(open_store(f"sqlite:///{tmp_path}/{name}"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "short"]
+
+
+async def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
+    (tmp_path / "a.db").touch()
+    store = open_store(f"sqlite:///{tmp_path}/a.db")
+    await store.open()
+    assert await store.types() == []
+    await store.close()
+
+
 async def test_a_commit_is_on_the_disk_before_it_is_answered(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path}/rejoinder.db")
     await store.open()

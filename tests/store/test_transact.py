@@ -1,9 +1,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
-from rejoinder_server.operation import SECOND, Change, Key, Operation, State, Watermark
+from rejoinder_server.operation import SECOND, Change, Key, Operation, State, Watermark, WorkerRecord
 from rejoinder_server.store.port import (
     ByKey,
     Expired,
@@ -213,6 +214,49 @@ async def test_the_watermark_is_in_the_next_moment(store: Store) -> None:
     moments: list[Moment] = []
     await store.transact(ByKey([]), seeing([], moments))
     assert (watermark, watermark) == (moments[0].watermark, await store.watermark())
+
+
+async def test_the_watermark_may_go_back(store: Store) -> None:
+    for watermark in (Watermark(BEGIN, BEGIN), Watermark(BEGIN - 3600 * SECOND, BEGIN)):
+        await store.transact(Reported([], []), partial(_marking, watermark))
+        assert watermark == await store.watermark()
+
+
+def _marking(watermark: Watermark, _rows: Sequence[Operation], _moment: Moment) -> Writes:
+    return Writes(watermark=watermark)
+
+
+async def test_the_longest_lease_cuts_longer_ones_and_nothing_else(store: Store) -> None:
+    running = await stored_all(store, *(acceptance() for _ in range(3)))
+    leases = dict(zip([each.key for each in running], (BEGIN - 1, BEGIN, BEGIN + 1), strict=True))
+    running = await change(store, running, lambda it: granted(it, lease_time=leases[it.key]))
+    ended = await stored(store, state=State.FAILED)
+    workers = {name: worker(name, lease_time=BEGIN + index) for index, name in enumerate("ab")}
+    await store.transact(ByKey([]), lambda _rows, _moment: Writes(workers=workers))
+    await store.transact(ByKey([]), lambda _rows, _moment: Writes(longest_lease=BEGIN))
+    expected = [*running[:2], replace(running[2], lease_time=BEGIN), ended]
+    assert expected == await store.read([*leases, ended.key])
+    assert [BEGIN, BEGIN] == [each.lease_time for each in await store.workers()]
+
+
+async def test_lapsed_workers_are_forgotten(store: Store) -> None:
+    workers = {name: worker(name, lease_time=BEGIN + index) for index, name in enumerate("abc")}
+    await store.transact(ByKey([]), lambda _rows, _moment: Writes(workers=workers))
+    await store.transact(ByKey([]), lambda _rows, _moment: Writes(workers_lapsed=BEGIN + 1))
+    assert ["b", "c"] == [each.worker for each in await store.workers()]
+
+
+def worker(name: str, *, lease_time: int) -> WorkerRecord:
+    return WorkerRecord(
+        worker=name,
+        connection_id="connection",
+        types=(),
+        free_slots=1,
+        total_slots=1,
+        zombies=0,
+        unreadable_messages=0,
+        lease_time=lease_time,
+    )
 
 
 async def test_a_closed_store_is_unavailable(store: Store) -> None:

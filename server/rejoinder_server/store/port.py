@@ -97,7 +97,21 @@ class Lapsed:
     limit: int
 
 
-Selection: TypeAlias = ByKey | Due | Reported | Expired | Lapsed
+@dataclass(frozen=True, slots=True)
+class Astray:
+    """ACCEPTED operations of these types that are in another queue than the one named, at most `limit`.
+
+    Rows that another transaction holds are skipped. Costs little when there are none, however many wait.
+
+    Attributes:
+        queues: The queue of each type, by the type's name; other types are where they belong.
+    """
+
+    queues: Mapping[str, str]
+    limit: int
+
+
+Selection: TypeAlias = ByKey | Due | Reported | Expired | Lapsed | Astray
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +136,13 @@ class Writes:
             whose `after` gains a `purged_time` also deletes the request payload and the history; one whose `after` is
             None deletes everything.
         leases: Lease times of RUNNING operations that do not change otherwise, by key.
-        types: Types to insert or replace. The ACCEPTED operations of a type that are in another queue than it says are
-            moved to that queue in the same commit, without a change of revision.
+        types: Types to insert or replace. What waits of a type stays in its queue: see `Astray`.
         types_seen: When workers of these types were last heard of.
         workers: Worker processes to insert or replace.
         workers_gone: Worker processes to forget.
-        watermark: The new watermark.
+        workers_lapsed: Worker processes whose lease time is before this are forgotten too.
+        longest_lease: Lease times after this, of operations and of workers, become this.
+        watermark: The new watermark, which may be earlier than the present one.
     """
 
     changes: list[Change] = field(default_factory=list)
@@ -136,6 +151,8 @@ class Writes:
     types_seen: dict[str, Instant] = field(default_factory=dict)
     workers: dict[str, WorkerRecord] = field(default_factory=dict)
     workers_gone: set[str] = field(default_factory=set)
+    workers_lapsed: Instant | None = None
+    longest_lease: Instant | None = None
     watermark: Watermark | None = None
 
 
@@ -174,6 +191,10 @@ class Query:
 
     Attributes:
         before: Only what comes after this (create time, operation id) in the order of the listing.
+        with_outcomes: Whether results are read; otherwise every `result` is None.
+        most_bytes: The listing ends after the operation with which its errors, its progress and, with outcomes, its
+            results and request payloads come to more bytes than this. The first operation never ends it, so that the
+            second tells a caller who shows only one that more follows. None sets no bound.
     """
 
     namespace: str
@@ -187,6 +208,8 @@ class Query:
     create_time_before: Instant | None = None
     before: tuple[Instant, str] | None = None
     limit: int
+    with_outcomes: bool = True
+    most_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

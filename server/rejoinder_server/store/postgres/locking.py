@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from rejoinder_server.operation import Key, Operation, Watermark
 from rejoinder_server.store.columns import EVERYWHERE, OPERATION, named
-from rejoinder_server.store.port import ByKey, Due, Expired, Lapsed, Moment, Reported, Selection
+from rejoinder_server.store.port import Astray, ByKey, Due, Expired, Lapsed, Moment, Reported, Selection
 from rejoinder_server.store.postgres.connections import Connection
-from rejoinder_server.store.rows import operation_from
+from rejoinder_server.store.rows import json_text, operation_from
 
 STORE_TIME: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
@@ -121,6 +121,30 @@ LAPSED: Final = _locking(
     wait=False,
 )
 
+# Steps up the index of what waits, from one queue and type to the next: where nothing is astray, that is all it reads.
+ASTRAY: Final = _locking(
+    """
+    WITH RECURSIVE used (queue, type) AS (
+        SELECT '' COLLATE "C", '' COLLATE "C"
+        UNION ALL
+        SELECT higher.queue, higher.type FROM used CROSS JOIN LATERAL (
+            SELECT queue, type FROM operations WHERE state = 1 AND (queue, type) > (used.queue, used.type)
+            ORDER BY queue, type LIMIT 1
+        ) AS higher
+    )
+    SELECT waiting.namespace, waiting.operation_id
+    FROM used CROSS JOIN LATERAL (
+        SELECT namespace, operation_id FROM operations
+        WHERE state = 1 AND queue = used.queue AND type = used.type
+        ORDER BY priority DESC, due_time, namespace, operation_id LIMIT $2
+    ) AS waiting
+    WHERE used.queue <> ($1::jsonb ->> used.type)
+    LIMIT $2
+    """,
+    still="state = 1 AND queue <> ($1::jsonb ->> type)",
+    wait=False,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class _Locked:
@@ -156,6 +180,8 @@ async def lock(connection: Connection, selection: Selection) -> tuple[list[Opera
             locked = await _lock(connection, EXPIRED, [int(state) for state in set(states)], before, limit)
         case Lapsed(before=before, limit=limit):
             locked = await _lock(connection, LAPSED, before, limit)
+        case Astray(queues=queues, limit=limit):
+            locked = await _lock(connection, ASTRAY, json_text(queues), limit)
     return locked.operations, locked.moment
 
 

@@ -65,6 +65,15 @@ SELECT due_time FROM operations WHERE state = 1 AND due_time > $1 ORDER BY due_t
 COUNTS: Final = "SELECT state, count(*) FROM operations WHERE purged_time IS NULL GROUP BY state"
 
 
+_WITHOUT_RESULT: Final = f"{named(name for name in OPERATION if name != 'result')}, NULL::bytea AS result"
+
+# How many bytes of an operation are bounded by their number alone; lengths are known without reading what they measure.
+_SIZE: Final = "coalesce(length(progress), 0) + coalesce(length(error), 0)"
+_SIZE_WITH_OUTCOME: Final = f"""{_SIZE} + coalesce(length(result), 0) + coalesce(
+    (SELECT length(payload) FROM requests
+    WHERE requests.namespace = page.namespace AND requests.uid = page.uid), 0)"""
+
+
 def listing(query: Query) -> tuple[str, list[Any]]:
     """Return the statement and the arguments that list what a query selects."""
     arguments: list[Any] = []
@@ -78,6 +87,8 @@ def listing(query: Query) -> tuple[str, list[Any]]:
         where.append(f"type = ANY ({argument(list(query.types), 'text[]')})")
     if query.queues:
         where.append(f"queue = ANY ({argument(list(query.queues), 'text[]')})")
+    if query.correlation_id:
+        where.append(f"correlation_id = {argument(query.correlation_id, 'text')}")
     if query.labels:
         where.append(f"labels @> {argument(json_text(query.labels), 'jsonb')}")
     if query.error_reason:
@@ -91,15 +102,35 @@ def listing(query: Query) -> tuple[str, list[Any]]:
         place = f"{argument(time, 'bigint')}, {argument(operation_id, 'text')}"
         where.append(f"(create_time, operation_id) < ({place})")
     states = argument([int(state) for state in set(query.states) or State], "bigint[]")
-    newest = f"ORDER BY create_time DESC, operation_id DESC LIMIT {argument(query.limit, 'bigint')}"
-    if query.correlation_id:
-        where.append(f"correlation_id = {argument(query.correlation_id, 'text')} AND state = ANY ({states})")
-        return f"SELECT {named(OPERATION)} FROM operations WHERE {' AND '.join(where)} {newest}", arguments
-    # The newest of each state, each a range of one index, merged.
+    limit = argument(query.limit, "bigint")
+    columns = named(OPERATION) if query.with_outcomes else _WITHOUT_RESULT
+    if query.most_bytes is None:
+        return _newest(columns, " AND ".join(where), states, limit, query), arguments
+    # What stands before an operation decides whether it is listed: large values are read only of those that are.
     statement = f"""
+SELECT {named(OPERATION)} FROM (
+    SELECT *, row_number() OVER newest AS place, sum(size) OVER newest - size AS before
+    FROM (
+        SELECT page.*, {_SIZE_WITH_OUTCOME if query.with_outcomes else _SIZE} AS size
+        FROM ({_newest(columns, " AND ".join(where), states, limit, query)}) AS page
+    ) AS sized
+    WINDOW newest AS (ORDER BY create_time DESC, operation_id DESC)
+) AS listed
+WHERE place <= 2 OR before <= {argument(query.most_bytes, "bigint")}
+ORDER BY place
+"""
+    return statement, arguments
+
+
+def _newest(columns: str, where: str, states: str, limit: str, query: Query) -> str:
+    """Write what reads columns of the newest operations."""
+    newest = f"ORDER BY create_time DESC, operation_id DESC LIMIT {limit}"
+    if query.correlation_id:
+        return f"SELECT {columns} FROM operations WHERE {where} AND state = ANY ({states}) {newest}"
+    # The newest of each state, each a range of one index, merged.
+    return f"""
 SELECT newest.* FROM unnest({states}) AS asked (state) CROSS JOIN LATERAL (
-    SELECT {named(OPERATION)} FROM operations WHERE {" AND ".join(where)} AND state = asked.state {newest}
+    SELECT {columns} FROM operations WHERE {where} AND state = asked.state {newest}
 ) AS newest
 {newest}
 """
-    return statement, arguments

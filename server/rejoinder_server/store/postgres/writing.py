@@ -91,30 +91,6 @@ ON CONFLICT (namespace, {key}) DO UPDATE SET ({named(rest)}) = ROW ({named(rest,
 _ANNOUNCE: Final = _replace("types", "name", TYPE)
 _REGISTER: Final = _replace("workers", "worker", WORKER)
 
-# Moves what waits in other queues than its type's, once it is locked. The queues in use are found by stepping up the
-# index of what waits.
-_MOVE: Final = """
-WITH RECURSIVE used (queue) AS (
-    (SELECT queue FROM operations WHERE state = 1 ORDER BY queue LIMIT 1)
-    UNION ALL
-    SELECT (
-        SELECT higher.queue FROM operations AS higher WHERE higher.state = 1 AND higher.queue > used.queue
-        ORDER BY higher.queue LIMIT 1
-    ) FROM used WHERE used.queue IS NOT NULL
-), astray AS MATERIALIZED (
-    SELECT waiting.namespace, waiting.operation_id, kind.queue
-    FROM unnest($1::text[], $2::text[]) AS kind (type, queue)
-    JOIN used ON used.queue <> kind.queue
-    CROSS JOIN LATERAL (
-        SELECT namespace, operation_id FROM operations
-        WHERE state = 1 AND queue = used.queue AND type = kind.type
-        ORDER BY namespace, operation_id FOR UPDATE
-    ) AS waiting
-)
-UPDATE operations SET queue = astray.queue FROM astray
-WHERE operations.namespace = astray.namespace AND operations.operation_id = astray.operation_id
-"""
-
 # Notes when the workers of types were last heard of.
 _SEE: Final = f"""
 UPDATE types SET last_seen_time = seen.time FROM unnest($1::text[], $2::bigint[]) AS seen (name, time)
@@ -123,6 +99,15 @@ WHERE types.namespace = '{EVERYWHERE}' AND types.name = seen.name
 
 # Forgets worker processes.
 _DISMISS: Final = f"DELETE FROM workers WHERE namespace = '{EVERYWHERE}' AND worker = ANY ($1::text[])"
+
+# Forgets worker processes that were not heard of; one that was heard of meanwhile stays.
+_DISMISS_LAPSED: Final = f"DELETE FROM workers WHERE namespace = '{EVERYWHERE}' AND lease_time < $1"
+
+# Cuts leases that are longer than any can be.
+_CUT: Final = (
+    "UPDATE operations SET lease_time = $1 WHERE state = 2 AND lease_time > $1",
+    f"UPDATE workers SET lease_time = $1 WHERE namespace = '{EVERYWHERE}' AND lease_time > $1",
+)
 
 # Moves the watermark.
 _MARK: Final = f"UPDATE watermark SET time = $1, judge_from = $2 WHERE namespace = '{EVERYWHERE}'"
@@ -146,6 +131,11 @@ async def write(connection: Connection, writes: Writes) -> None:
         await _write_workers(connection, writes.workers.values())
     if writes.workers_gone:
         await connection.execute(_DISMISS, sorted(writes.workers_gone))
+    if writes.workers_lapsed is not None:
+        await connection.execute(_DISMISS_LAPSED, writes.workers_lapsed)
+    if writes.longest_lease is not None:
+        for statement in _CUT:
+            await connection.execute(statement, writes.longest_lease)
     if writes.watermark is not None:
         await _write_watermark(connection, writes.watermark)
 
@@ -188,7 +178,6 @@ async def _write_leases(connection: Connection, leases: dict[Key, Instant]) -> N
 async def _write_types(connection: Connection, types: Iterable[TypeRecord]) -> None:
     records = sorted(types, key=lambda record: record.name)
     await connection.execute(_ANNOUNCE, *transposed(map(type_row, records), TYPE))
-    await connection.execute(_MOVE, [record.name for record in records], [record.queue for record in records])
 
 
 async def _write_workers(connection: Connection, workers: Iterable[WorkerRecord]) -> None:

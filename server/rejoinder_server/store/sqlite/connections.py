@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from rejoinder_server.store.port import StoreRefused, StoreUnavailable
 from rejoinder_server.store.sqlite.failures import translated
-from rejoinder_server.store.sqlite.lock import FileLock
+from rejoinder_server.store.sqlite.lock import FileLock, refuse_strange
 
 T = TypeVar("T")
 
@@ -98,6 +98,7 @@ class Connections:
             raise StoreUnavailable(f"{self.path} did not answer in {self._timeout:g} s") from error
 
     def _open(self, prepare: Callable[[sqlite3.Connection], T]) -> T:
+        refuse_strange(self.path)
         self._lock.acquire()
         try:
             with translated(self.path):

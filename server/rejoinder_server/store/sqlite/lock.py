@@ -3,8 +3,29 @@
 import fcntl
 import os
 from pathlib import Path
+from typing import Final
 
 from rejoinder_server.store.port import StoreRefused
+
+_MAGIC: Final = b"SQLite format 3\0"
+"""How every SQLite file begins, by its format's specification; an empty file is an empty database."""
+
+
+def refuse_strange(path: Path) -> None:
+    """Refuse a file that is something else, before anything is put beside it.
+
+    Raises:
+        StoreRefused: It is not a database.
+    """
+    try:
+        with path.open("rb") as file:
+            begin = file.read(len(_MAGIC))
+    except IsADirectoryError as error:
+        raise StoreRefused(f"cannot open {path}: it is a folder") from error
+    except OSError:
+        return  # it is not there yet, or whoever opens it says what is wrong
+    if begin not in (b"", _MAGIC):
+        raise StoreRefused(f"cannot open {path}: file is not a database")
 
 
 class FileLock:

@@ -1,10 +1,11 @@
 """What a selection locks in SQLite: whoever writes has the whole file, so it is enough to read."""
 
 import sqlite3
+from collections.abc import Iterator
 from typing import Final
 
 from rejoinder_server.operation import Instant, Key, Operation
-from rejoinder_server.store.port import ByKey, Due, Expired, Lapsed, Reported, Selection
+from rejoinder_server.store.port import Astray, ByKey, Due, Expired, Lapsed, Reported, Selection
 from rejoinder_server.store.rows import operation_from
 from rejoinder_server.store.sqlite import statements
 
@@ -25,6 +26,8 @@ def select(connection: sqlite3.Connection, selection: Selection, *, now: Instant
             return sorted(rows, key=lambda each: (each.expire_time, each.key))[:limit]
         case Lapsed(before=before, limit=limit):
             return _rows(connection, statements.LAPSED, before, limit)
+        case Astray():
+            return _astray(connection, selection)
 
 
 def _by_key(connection: sqlite3.Connection, keys: list[Key]) -> list[Operation]:
@@ -58,6 +61,27 @@ def _reported(connection: sqlite3.Connection, reported: Reported) -> list[Operat
         for each in _rows(connection, statements.RUNNING_BY_WORKER, worker)
     }
     return [operation for _, operation in sorted((named | running).items())]
+
+
+def _astray(connection: sqlite3.Connection, astray: Astray) -> list[Operation]:
+    found: list[Operation] = []
+    for queue, type_ in _kinds_waiting(connection):
+        if astray.queues.get(type_, queue) != queue:
+            found += _rows(connection, statements.WAITING_OF_KIND, queue, type_, astray.limit - len(found))
+        if len(found) == astray.limit:
+            break
+    return found
+
+
+def _kinds_waiting(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+    """Step through the queues and types in which anything waits."""
+    queue, type_ = "", ""
+    while kind := (
+        connection.execute(statements.NEXT_TYPE, (queue, type_)).fetchone()
+        or connection.execute(statements.NEXT_QUEUE, (queue,)).fetchone()
+    ):
+        queue, type_ = kind
+        yield queue, type_
 
 
 def _rows(connection: sqlite3.Connection, statement: str, *arguments: str | int) -> list[Operation]:

@@ -57,6 +57,19 @@ DUE: Final = f"""
 ORDER BY due_time, namespace, operation_id LIMIT ?
 """
 
+# What waits, by stepping up the index of that: the next type in a queue, and the first of the next queue.
+NEXT_TYPE: Final = """
+SELECT queue, type FROM operations INDEXED BY operations_due WHERE state = 1 AND queue = ? AND type > ?
+ORDER BY type LIMIT 1
+"""
+NEXT_QUEUE: Final = """
+SELECT queue, type FROM operations INDEXED BY operations_due WHERE state = 1 AND queue > ? ORDER BY queue, type LIMIT 1
+"""
+WAITING_OF_KIND: Final = f"""
+{_OPERATIONS} INDEXED BY operations_due WHERE state = 1 AND queue = ? AND type = ?
+ORDER BY priority DESC, due_time, namespace, operation_id LIMIT ?
+"""
+
 RUNNING_BY_WORKER: Final = f"{_OPERATIONS} WHERE state = 2 AND worker = ?"
 
 EXPIRED: Final = f"""
@@ -88,14 +101,17 @@ ANNOUNCE: Final = _replace("types", "name", TYPE)
 REGISTER: Final = _replace("workers", "worker", WORKER)
 SEE: Final = f"UPDATE types SET last_seen_time = ? WHERE namespace = '{EVERYWHERE}' AND name = ?"
 DISMISS: Final = f"DELETE FROM workers WHERE namespace = '{EVERYWHERE}' AND worker = ?"
+
+# Forgets worker processes that were not heard of.
+DISMISS_LAPSED: Final = f"DELETE FROM workers WHERE namespace = '{EVERYWHERE}' AND lease_time < ?"
+
+# Cuts leases that are longer than any can be.
+CUT: Final = (
+    "UPDATE operations INDEXED BY operations_running SET lease_time = :most WHERE state = 2 AND lease_time > :most",
+    f"UPDATE workers SET lease_time = :most WHERE namespace = '{EVERYWHERE}' AND lease_time > :most",
+)
+
 MARK: Final = f"UPDATE watermark SET time = ?, judge_from = ? WHERE namespace = '{EVERYWHERE}'"
-
-# The queues in which anything waits, by stepping up the index of what waits.
-FIRST_QUEUE: Final = "SELECT queue FROM operations WHERE state = 1 ORDER BY queue LIMIT 1"
-NEXT_QUEUE: Final = "SELECT queue FROM operations WHERE state = 1 AND queue > ? ORDER BY queue LIMIT 1"
-
-# Moves what waits of a type from one queue to another.
-MOVE: Final = "UPDATE operations SET queue = ? WHERE state = 1 AND queue = ? AND type = ?"
 
 PAYLOAD: Final = "SELECT payload FROM requests WHERE namespace = ? AND uid = ?"
 HISTORY: Final = f"""
@@ -127,19 +143,40 @@ SELECT state, count(*) FROM operations INDEXED BY operations_listing WHERE purge
 """
 
 
+_WITHOUT_RESULT: Final = (
+    f"SELECT {named(name for name in OPERATION if name != 'result')}, NULL AS result FROM operations"
+)
+
+# How many bytes of an operation are bounded by their number alone; lengths are known without reading what they measure.
+_SIZE: Final = "coalesce(length(progress), 0) + coalesce(length(error), 0)"
+_SIZE_WITH_OUTCOME: Final = f"""{_SIZE} + coalesce(length(result), 0) + coalesce(
+    (SELECT length(payload) FROM requests
+    WHERE requests.namespace = operations.namespace AND requests.uid = operations.uid), 0)"""
+
+
+def listed(query: Query) -> str:
+    """Return the statement that reads one operation of a listing by its key."""
+    return BY_KEY if query.with_outcomes else f"{_WITHOUT_RESULT} WHERE namespace = ? AND operation_id = ?"
+
+
 def listings(query: Query) -> list[tuple[str, list[Any]]]:
-    """Return the statements, with their arguments, whose results merged are what a query selects."""
+    """Return the statements, with their arguments, whose results merged are what a query selects.
+
+    Their rows are create time, operation id, and how much an operation adds to `most_bytes`.
+    """
     states = sorted(set(query.states) or State)
     where, arguments = _conditions(query)
+    size = "0" if query.most_bytes is None else _SIZE_WITH_OUTCOME if query.with_outcomes else _SIZE
+    chosen = f"SELECT create_time, operation_id, {size} FROM operations"
     newest = "ORDER BY create_time DESC, operation_id DESC LIMIT ?"
     if query.correlation_id:
         among, numbers = _among("+state", [int(state) for state in states])
         statement = f"""
-{_OPERATIONS} INDEXED BY operations_correlation WHERE {where} AND correlation_id = ? AND {among} {newest}
+{chosen} INDEXED BY operations_correlation WHERE {where} AND correlation_id = ? AND {among} {newest}
 """
         return [(statement, [*arguments, query.correlation_id, *numbers, query.limit])]
     # The newest of each state, each a range of one index.
-    statement = f"{_OPERATIONS} INDEXED BY operations_listing WHERE {where} AND state = ? {newest}"
+    statement = f"{chosen} INDEXED BY operations_listing WHERE {where} AND state = ? {newest}"
     return [(statement, [*arguments, int(state), query.limit]) for state in states]
 
 

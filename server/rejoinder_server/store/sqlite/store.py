@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -129,13 +130,14 @@ class SqliteStore:
         """List operations, newest first."""
 
         def work(connection: sqlite3.Connection) -> list[Operation]:
-            found = [
-                operation_from(row)
-                for statement, arguments in statements.listings(query)
-                for row in connection.execute(statement, arguments)
+            found = [row for listing in statements.listings(query) for row in connection.execute(*listing)]
+            # Newest first: by create time, then operation id.
+            page = _within(sorted(found, reverse=True)[: query.limit], query.most_bytes)
+            read = statements.listed(query)
+            return [
+                operation_from(connection.execute(read, (query.namespace, operation_id)).fetchone())
+                for _, operation_id, _ in page
             ]
-            newest = sorted(found, key=lambda each: (each.create_time, each.operation_id), reverse=True)
-            return newest[: query.limit]
 
         return await self._connections.read(work)
 
@@ -183,6 +185,15 @@ class SqliteStore:
 
     def _now(self) -> Instant:
         return int(self._clock() * _MICROSECONDS)
+
+
+def _within(page: Sequence[tuple[Instant, str, int]], most_bytes: int | None) -> Sequence[tuple[Instant, str, int]]:
+    """Return the beginning of a page that `most_bytes` leaves; see `Query`."""
+    if most_bytes is None:
+        return page
+    totals = accumulate(size for _, _, size in page)
+    ends = (place for place, total in enumerate(totals, 1) if total > most_bytes)
+    return page[: max(next(ends, len(page)), 2)]
 
 
 def _watermark(connection: sqlite3.Connection) -> Watermark:

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from rejoinder_server.operation import Acceptance, Change, Operation, TypeRecord
+from rejoinder_server.operation import Acceptance, Change, Operation
 from rejoinder_server.store.columns import OPERATION
 from rejoinder_server.store.port import StoreError, Submission, Writes
 from rejoinder_server.store.rows import (
@@ -34,10 +34,15 @@ def write(connection: sqlite3.Connection, writes: Writes) -> None:
     connection.executemany(
         statements.LEASE, [(time, key.namespace, key.operation_id) for key, time in writes.leases.items()]
     )
-    _write_types(connection, writes.types.values())
+    connection.executemany(statements.ANNOUNCE, map(type_row, writes.types.values()))
     connection.executemany(statements.SEE, [(time, name) for name, time in writes.types_seen.items()])
     connection.executemany(statements.REGISTER, map(worker_row, writes.workers.values()))
     connection.executemany(statements.DISMISS, [(worker,) for worker in writes.workers_gone])
+    if writes.workers_lapsed is not None:
+        connection.execute(statements.DISMISS_LAPSED, (writes.workers_lapsed,))
+    if writes.longest_lease is not None:
+        for statement in statements.CUT:
+            connection.execute(statement, {"most": writes.longest_lease})
     if writes.watermark is not None:
         connection.execute(statements.MARK, (writes.watermark.time, writes.watermark.judge_from))
 
@@ -84,25 +89,6 @@ def _change_operations(connection: sqlite3.Connection, pairs: Sequence[tuple[Ope
         row = operation_row(after)
         rows.append((*(row[index] for index in order), before.namespace, before.operation_id, before.revision))
     _guarded(connection, statements.CHANGE[written], rows)
-
-
-def _write_types(connection: sqlite3.Connection, types: Iterable[TypeRecord]) -> None:
-    records = list(types)
-    connection.executemany(statements.ANNOUNCE, map(type_row, records))
-    if not records:
-        return
-    queues = _queues(connection)
-    moves = [(record.queue, queue, record.name) for record in records for queue in queues if queue != record.queue]
-    connection.executemany(statements.MOVE, moves)
-
-
-def _queues(connection: sqlite3.Connection) -> list[str]:
-    queues: list[str] = []
-    row = connection.execute(statements.FIRST_QUEUE).fetchone()
-    while row is not None:
-        queues.append(row[0])
-        row = connection.execute(statements.NEXT_QUEUE, row).fetchone()
-    return queues
 
 
 def _guarded(connection: sqlite3.Connection, statement: str, rows: Sequence[Row]) -> None:
