@@ -119,15 +119,21 @@ class Heartbeat:
                 each.leased_since = max(each.leased_since, sent_at)
 
     def told_to_stop(self, stop: Stop) -> None:
-        """Stop attempts at once."""
-        for held in self._find(stop.stale):
+        """Stop attempts at once, and those whose grants are still on their way as soon as they come."""
+        for held in self._find(stop.stale, attempts.Stop.FENCED):
             self._fence(held)
-        for held in self._find(stop.cancelled):
+        for held in self._find(stop.cancelled, attempts.Stop.CANCELLED):
             held.tell_to_stop(attempts.Stop.CANCELLED)
 
-    def _find(self, fences: Sequence[Fence]) -> list[Attempt]:
-        found = (self._held.get(key_of(fence)) for fence in fences)
-        return [each for each in found if each is not None]
+    def _find(self, fences: Sequence[Fence], reason: attempts.Stop) -> list[Attempt]:
+        found: list[Attempt] = []
+        for key in map(key_of, fences):
+            attempt = self._held.get(key)
+            if attempt is None:
+                self._held.note_early_stop(key, reason)
+            else:
+                found.append(attempt)
+        return found
 
     def _beat_and_wait(self) -> None:
         if len(self._unconfirmed) < _MOST_UNCONFIRMED:

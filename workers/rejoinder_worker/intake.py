@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 import structlog
 
 from rejoinder.worker.v1.worker_pb2 import Grant
-from rejoinder_worker.attempt import Attempt
+from rejoinder_worker.attempt import Attempt, Stop
 from rejoinder_worker.claimer import Claimer
 from rejoinder_worker.clock import Clock
 from rejoinder_worker.held import Held
@@ -50,7 +50,13 @@ class Intake:
         has_slot = self._claimer.take_slot(grant.claim_id)
         if not self._held.add(attempt):
             return
-        reason = self._refusal(attempt, has_slot=has_slot)
+        stop = self._held.take_early_stop(attempt.key)
+        if stop is Stop.FENCED:
+            # It is not current any more, so nothing about it is reported.
+            self._held.let_go(attempt)
+            return
+        # The end of an operation whose cancel was asked for is its cancel, also when it is a release.
+        reason = "CANCELLED" if stop is Stop.CANCELLED else self._refusal(attempt, has_slot=has_slot)
         if reason is None:
             self._start(attempt)
         else:

@@ -13,6 +13,8 @@ from google.rpc import error_details_pb2
 
 from rejoinder.worker.v1.worker_pb2 import Event, WorkerMessage
 from rejoinder_worker import Context, PermanentError, Registry, RetryLater
+from rejoinder_worker.attempt import Stop
+from rejoinder_worker.held import Held
 from tests.support.manual_time import ManualTime
 from tests.support.recording_broker import RecordingBroker
 from tests.support.waiting import eventually
@@ -271,6 +273,32 @@ async def test_a_zombie_reports_nothing_and_keeps_its_slot_until_it_returns(regi
         gate.opened.set()
         await eventually(lambda: run.broker.heartbeats[-1].free_slots == 2)
         assert run.broker.reports(grant) == []
+
+
+async def test_an_attempt_that_is_stale_before_its_grant_comes_is_never_started(registry: Registry) -> None:
+    async with running_worker(registry, threads=1) as run:
+        early = run.broker.make_grant("echo")
+        run.broker.stop_attempts(stale=[early.fence])
+        run.broker.send(WorkerMessage(grant=early))
+        assert (await run.ending(run.broker.grant("echo"))).HasField("succeeded")
+        assert run.broker.reports(early) == []
+
+
+async def test_an_attempt_that_is_cancelled_before_its_grant_comes_is_released(registry: Registry) -> None:
+    async with running_worker(registry) as run:
+        early = run.broker.make_grant("deaf")
+        run.broker.stop_attempts(cancelled=[early.fence])
+        run.broker.send(WorkerMessage(grant=early))
+        event = await run.ending(early)
+    assert event.released.reason == "CANCELLED"
+
+
+async def test_only_so_many_stops_are_remembered_for_grants_that_may_come() -> None:
+    held = Held()
+    keys = [("default", str(number), "u", 1, "n") for number in range(1001)]
+    for key in keys:
+        held.note_early_stop(key, Stop.FENCED)
+    assert [None, Stop.FENCED] == [held.take_early_stop(key) for key in keys[:2]]
 
 
 async def test_an_unknown_type_is_released(registry: Registry) -> None:
