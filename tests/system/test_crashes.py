@@ -7,15 +7,14 @@ from collections import Counter
 from pathlib import Path
 
 from rejoinder_client import AsyncClient, AsyncHandle, State
-from tests.support.deployment import Embedded
+from tests.support.deployment import Distributed, Embedded
 from tests.support.side_effects import Effects
 from tests.support.waiting import eventually
 
-from .conftest import BRISK, BRISK_LEASE_SECONDS, NewDistributed
+from .conftest import BRISK
 
 OPERATIONS = 200
 SECONDS = 60
-HEARTBEAT = f"--heartbeat-interval={BRISK_LEASE_SECONDS // 3}s"
 
 
 async def count_by_state(client: AsyncClient) -> Counter[State]:
@@ -63,52 +62,49 @@ async def test_nothing_of_the_embedded_worker_outlives_a_killed_server(tmp_path:
             await eventually(lambda: not Path(f"/proc/{start.pid}").exists(), timeout=20)
 
 
-async def test_work_of_a_killed_worker_is_done_by_another(new_distributed: NewDistributed, effects: Effects) -> None:
-    with new_distributed(*BRISK, worker_arguments=(HEARTBEAT,)) as deployment:
-        async with AsyncClient(deployment.first) as client:
-            handles = [await client.submit("test.hold", effects.request()) for _ in range(deployment.slots)]
-            await eventually(lambda: len(effects.started()) == deployment.slots)
-            deployment.workers[0].kill()  # its supervisor too, so that nobody reports the death
-            effects.open()
-            await asyncio.gather(*(handle.result(timeout=SECONDS) for handle in handles))
-            lost = await asyncio.gather(*map(lost_attempts, handles))
-            assert deployment.slots // 2 == sum(lost)
+async def test_work_of_a_killed_worker_is_done_by_another(pair: Distributed, effects: Effects) -> None:
+    async with AsyncClient(pair.first) as client:
+        handles = [await client.submit("test.hold", effects.request()) for _ in range(pair.slots)]
+        await eventually(lambda: len(effects.started()) == pair.slots)
+        pair.workers[0].kill()  # its supervisor too, so that nobody reports the death
+        effects.open()
+        await asyncio.gather(*(handle.result(timeout=SECONDS) for handle in handles))
+        lost = await asyncio.gather(*map(lost_attempts, handles))
+        assert pair.slots // 2 == sum(lost)
 
 
 async def test_a_frozen_worker_that_comes_back_changes_nothing_and_is_told_to_stop(
-    new_distributed: NewDistributed, effects: Effects
+    pair: Distributed, effects: Effects
 ) -> None:
-    with new_distributed(*BRISK, worker_arguments=(HEARTBEAT,)) as deployment:
-        async with AsyncClient(deployment.first) as client:
-            deployment.workers[1].kill()
-            handle = await client.submit("test.hold", effects.request())
-            [frozen] = await eventually(effects.starts)
-            os.kill(frozen.pid, signal.SIGSTOP)
-            deployment.workers[1].start()
-            await eventually(lambda: len(effects.starts()) == 2, timeout=SECONDS)
-            os.kill(frozen.pid, signal.SIGCONT)
-            await eventually(lambda: effects.stops() == [frozen], timeout=SECONDS)
-            effects.open()
-            assert "released" == await handle.result(timeout=SECONDS)
-            assert 2 == (await handle.status()).attempt
+    async with AsyncClient(pair.first) as client:
+        pair.workers[1].kill()
+        handle = await client.submit("test.hold", effects.request())
+        [frozen] = await eventually(effects.starts)
+        os.kill(frozen.pid, signal.SIGSTOP)
+        pair.workers[1].start()
+        await eventually(lambda: len(effects.starts()) == 2, timeout=SECONDS)
+        os.kill(frozen.pid, signal.SIGCONT)
+        await eventually(lambda: effects.stops() == [frozen], timeout=SECONDS)
+        effects.open()
+        assert "released" == await handle.result(timeout=SECONDS)
+        assert 2 == (await handle.status()).attempt
 
 
 async def test_a_worker_that_is_asked_to_stop_releases_what_it_cannot_finish(
-    new_distributed: NewDistributed, effects: Effects
+    pair: Distributed, effects: Effects
 ) -> None:
-    with new_distributed(*BRISK, worker_arguments=(HEARTBEAT, "--grace=200ms")) as deployment:
-        async with AsyncClient(deployment.first) as client:
-            handles = [await client.submit("test.hold", effects.request()) for _ in range(deployment.slots)]
-            await eventually(lambda: len(effects.started()) == deployment.slots)
-            deployment.workers[0].terminate()
-            effects.open()
-            await asyncio.gather(*(handle.result(timeout=SECONDS) for handle in handles))
-            reasons = Counter(
-                [
-                    update.transition.reason
-                    for handle in handles
-                    async for update in handle.watch(from_start=True)
-                    if update.transition is not None
-                ]
-            )
-            assert (deployment.slots // 2, 0) == (reasons["RELEASED"], reasons["WORKER_LOST"])
+    async with AsyncClient(pair.first) as client:
+        handles = [await client.submit("test.hold", effects.request()) for _ in range(pair.slots)]
+        await eventually(lambda: len(effects.started()) == pair.slots)
+        await asyncio.to_thread(pair.workers[0].terminate)
+        effects.open()
+        await asyncio.gather(*(handle.result(timeout=SECONDS) for handle in handles))
+        reasons = Counter(
+            [
+                update.transition.reason
+                for handle in handles
+                async for update in handle.watch(from_start=True)
+                if update.transition is not None
+            ]
+        )
+        assert (pair.slots // 2, 0) == (reasons["RELEASED"], reasons["WORKER_LOST"])

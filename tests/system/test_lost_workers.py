@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from contextlib import aclosing
 from datetime import timedelta
 
 import pytest
@@ -94,7 +95,11 @@ async def test_a_worker_that_is_told_to_stop_lets_short_work_finish(
 async def test_work_waits_for_a_worker_while_there_is_none(pair: Distributed, pair_client: AsyncClient) -> None:
     await asyncio.gather(*(asyncio.to_thread(worker.terminate) for worker in pair.workers))
     handle = await pair_client.submit("test.echo", "patience")
-    operation = await handle.status()
-    assert (State.ACCEPTED, WaitingReason.NO_WORKER) == (operation.state, operation.waiting_reason)
+    beats = handle.watch(heartbeats=True, heartbeat_interval=timedelta(seconds=1), timeout=PATIENCE_SECONDS)
+    async with aclosing(beats) as updates:
+        async for update in updates:
+            if update.operation is not None and update.operation.waiting_reason is WaitingReason.NO_WORKER:
+                break
+    assert State.ACCEPTED is (await handle.status()).state
     await asyncio.to_thread(pair.mend)
     assert "patience" == await handle.result(timeout=PATIENCE_SECONDS)
