@@ -23,10 +23,12 @@ from rejoinder_worker.clock import Clock, Scheduler, Timer
 from rejoinder_worker.slots import Slots
 
 RESEND_SECONDS = 2.0
+"""Wait until a claim is sent again for the first time; later ones are longer, lest a slow store be made slower."""
+_LONGEST_RESEND_SECONDS = 4.0  # nor do workers wait much longer than servers that all were down
 REST_SECONDS = 0.2
 # Grants must begin within their lease of the claim's first sending. A claim that waited long, because every server was
 # down, would bring grants that are late already; then a new one is worth more than the old one's name.
-_MOST_SENDS = 5
+_MOST_SENDS = 3
 _REMEMBERED = 1_000
 _JITTER = 0.1
 
@@ -131,6 +133,8 @@ class Claimer:
         queue = self._queues.get(token.kind.queue)
         if queue is None or not self._may_claim() or self._slots.is_full:
             token.give_back()
+            # The look ends the consumers: else the broker would bring the token back at once, and again.
+            self.wake()
             return
         queue.tokens.append(token)
         self.wake()
@@ -248,7 +252,8 @@ class Claimer:
 
     def _send(self, queue: _Queue, underway: _Underway) -> None:
         self._broker.claim(underway.claim)
-        underway.timer = self._scheduler.call_later(RESEND_SECONDS, self._unanswered, queue, underway)
+        wait = min(RESEND_SECONDS * 2 ** (underway.sends - 1), _LONGEST_RESEND_SECONDS)
+        underway.timer = self._scheduler.call_later(wait, self._unanswered, queue, underway)
 
     def _unanswered(self, queue: _Queue, underway: _Underway) -> None:
         if queue.underway is not underway:

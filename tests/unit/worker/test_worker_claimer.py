@@ -180,8 +180,13 @@ async def test_a_process_without_more_work_takes_tokens_again_when_a_slot_is_fre
 
 async def test_an_unanswered_claim_is_sent_again_under_its_name(claims: Claims) -> None:
     claims.token()
-    claims.time.advance(2)
-    assert claims.broker.claims[-1] == claims.broker.claims[-2]
+    before = len(claims.broker.claims)
+    sent = []
+    for _ in range(4):
+        claims.time.advance(2)
+        sent.append(len(claims.broker.claims) - before)
+    assert [1, 1, 2, 2] == sent  # after 2 s, and 4 s later
+    assert claims.broker.claims[-1] == claims.broker.claims[before - 1]
     assert claims.claimer.first_sent(claims.broker.claims[-1].claim_id) == 1000.0
 
 
@@ -249,6 +254,12 @@ async def test_a_process_with_too_many_unconfirmed_reports_takes_no_work(claims:
     claims.claimer.wake()
     claims.time.advance()
     assert claims.since(before) == [("mail", 4)]
+
+
+async def test_a_token_for_a_process_with_too_many_unconfirmed_reports_ends_its_consumers(claims: Claims) -> None:
+    claims.has_room = False
+    claims.token()
+    assert claims.broker.kinds[-1] == frozenset()
 
 
 async def test_only_a_process_in_which_nothing_runs_claims_as_idle(claims: Claims) -> None:
