@@ -126,6 +126,9 @@ class App:
             metrics=metrics,
         )
         editor = Editor(store=store, rules=rules, random=self._random)
+        self._sweeper = sweeper = Sweeper(
+            editor=editor, announcer=announcer, interval=settings.sweep_interval.total_seconds()
+        )
         granter = Granter(editor=editor, broker=broker, announcer=announcer, metrics=metrics)
         recorder = Recorder(
             editor=editor,
@@ -133,11 +136,11 @@ class App:
             metrics=metrics,
             max_result_bytes=settings.max_payload_bytes,
             marker_interval=span(settings.marker_interval),
+            announced=sweeper.wake,
         )
         self._intake = Intake(
             granter=granter, recorder=recorder, hub=hub, scheduler=scheduler, health=self._health, metrics=metrics
         )
-        self._sweeper = Sweeper(editor=editor, announcer=announcer, interval=settings.sweep_interval.total_seconds())
         self._marker = MarkerSender(
             server=self._server,
             store=store,

@@ -5,7 +5,7 @@ its attempt; it never stops the rest. When the store is away the batch raises, a
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -44,7 +44,11 @@ class _Outcome:
 
 
 class Recorder:
-    """Folds events per operation and applies them to the attempts that are current."""
+    """Folds events per operation and applies them to the attempts that are current.
+
+    Args:
+        announced: Called when types were recorded, whose queues may have changed.
+    """
 
     def __init__(
         self,
@@ -54,8 +58,10 @@ class Recorder:
         metrics: Metrics,
         max_result_bytes: int,
         marker_interval: Span,
+        announced: Callable[[], None],
     ) -> None:
         self._editor = editor
+        self._announced = announced
         self._announcer = announcer
         self._metrics = metrics
         self._max_result_bytes = max_result_bytes
@@ -106,6 +112,8 @@ class Recorder:
         writes = await self._editor.store.transact(Reported(sorted(keys), sorted(workers)), decide)
 
         self._announcer.changed(writes.changes)
+        if writes.types:
+            self._announced()
         self._metrics.late_reports.inc(outcome.late)
         for kind, count in Counter(event.WhichOneof("event") for event in events).items():
             self._metrics.events.labels(kind).inc(count)

@@ -173,13 +173,16 @@ class OperationService(OperationServiceServicer):
     async def ListOperations(self, request: pb.ListOperationsRequest, context: Context) -> pb.ListOperationsResponse:
         """Answer one page of a namespace's operations, newest first."""
         listing = check.listing(request, self._limits)
-        # One more than the page tells whether another page follows.
-        found = await self._store.query(replace(listing.query, limit=listing.query.limit + 1))
+        # One more than the page, in number or in bytes, tells whether another page follows.
+        query = replace(
+            listing.query,
+            limit=listing.query.limit + 1,
+            with_outcomes=listing.is_full,
+            most_bytes=MOST_PAGE_BYTES,
+        )
+        found = await self._store.query(query)
         page = found[: listing.query.limit]
         messages = await self._view.messages(page, with_request=listing.is_full, with_attempts=listing.is_full)
-        if not listing.is_full:
-            for message in messages:
-                message.ClearField("result")
         response = pb.ListOperationsResponse()
         size = 0
         for message in messages:

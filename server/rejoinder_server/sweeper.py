@@ -7,6 +7,7 @@ import structlog
 
 from rejoinder_server.announcer import Announcer
 from rejoinder_server.editor import Editor
+from rejoinder_server.hub import wait
 from rejoinder_server.lifecycle import Edit
 from rejoinder_server.operation import Instant, State, Watermark
 from rejoinder_server.store.port import Astray, ByKey, Expired, Lapsed, Moment, Selection, StoreUnavailable, Writes
@@ -14,10 +15,7 @@ from rejoinder_server.store.port import Astray, ByKey, Expired, Lapsed, Moment, 
 log = structlog.get_logger(__name__)
 
 BATCH = 200
-"""Rows of one transaction, so that none holds its locks for long."""
-
-MOVE_BATCH = 1_000
-"""Operations that change their queue in one commit."""
+"""Rows of one transaction, so that none holds its locks, or the event loop, for long."""
 
 TERMINAL = tuple(state for state in State if state.is_terminal)
 
@@ -34,6 +32,11 @@ class Sweeper:
         self._store = editor.store
         self._announcer = announcer
         self._interval = interval
+        self._flag = asyncio.Event()
+
+    def wake(self) -> None:
+        """Sweep at once."""
+        self._flag.set()
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -44,7 +47,8 @@ class Sweeper:
                 log.debug("not swept", error=str(error))
             except Exception:
                 log.exception("sweep failed")
-            await asyncio.sleep(self._interval)
+            await wait(self._flag, self._interval)
+            self._flag.clear()
 
     async def sweep(self) -> None:
         """Sweep once."""
@@ -75,9 +79,7 @@ class Sweeper:
         queues = {record.name: record.queue for record in await self._store.types()}
         if not queues:
             return 0
-        writes = await self._editor.each(
-            Astray(queues, MOVE_BATCH), lambda edit, _: edit.move(queues[edit.operation.type])
-        )
+        writes = await self._editor.each(Astray(queues, BATCH), lambda edit, _: edit.move(queues[edit.operation.type]))
         self._announcer.changed(writes.changes)
         return len(writes.changes)
 

@@ -80,14 +80,15 @@ class Parts:
         )
         self.editor = Editor(store=self.store, rules=self.rules, random=self.random)
         self.granter = Granter(editor=self.editor, broker=self.broker, announcer=self.announcer, metrics=self.metrics)
+        self.sweeper = Sweeper(editor=self.editor, announcer=self.announcer, interval=3600)
         self.recorder = Recorder(
             editor=self.editor,
             announcer=self.announcer,
             metrics=self.metrics,
             max_result_bytes=1000,
             marker_interval=MARKER_INTERVAL,
+            announced=self.sweeper.wake,
         )
-        self.sweeper = Sweeper(editor=self.editor, announcer=self.announcer, interval=3600)
         self.reader = Reader(self.store)
         self.watch = Watch(
             store=self.store,

@@ -81,7 +81,7 @@ async def test_of_two_hundred_cancelled_operations_no_handler_ever_starts(
 ) -> None:
     async with AsyncClient(deployment.first) as first, AsyncClient(deployment.last) as last:
         handles = await asyncio.gather(
-            *(first.submit("test.work", effects.request(seconds=0.2)) for _ in range(CANCELLED_OPERATIONS))
+            *(first.submit("test.work", effects.request(seconds=1)) for _ in range(CANCELLED_OPERATIONS))
         )
         await eventually(lambda: len(effects.started()) >= deployment.slots)
         answers = await asyncio.gather(*(last.attach(handle.id).cancel("too many") for handle in handles))
