@@ -1,12 +1,18 @@
 """How operations are handed to workers, and taken back."""
 
+import asyncio
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from rejoinder.worker.v1.worker_pb2 import Claim
+from rejoinder_broker import Kind
 from rejoinder_server import failure, granter
-from rejoinder_server.operation import SECOND, Key, State, Timeouts
-from rejoinder_server.store.port import ByKey, StoreUnavailable
-from tests.support.server_parts import CONNECTION, QUEUE, TYPE, WORKER, Parts, heartbeat, succeeded
+from rejoinder_server.operation import SECOND, Key, State, Timeouts, TypeRecord, WorkerRecord
+from rejoinder_server.store.port import ByKey, StoreUnavailable, Writes
+from rejoinder_server.sweeper import BATCH
+from tests.support.server_parts import CONNECTION, QUEUE, TYPE, WORKER, Parts, heartbeat, released, succeeded
 
 
 async def test_the_best_go_first(parts: Parts) -> None:
@@ -173,3 +179,131 @@ async def test_a_worker_that_is_not_heard_of_for_a_lease_is_forgotten(parts: Par
     await parts.keep_marking(35)
     await parts.sweeper.sweep()
     assert await parts.store.workers() == []
+
+
+async def announce(parts: Parts, queue: str) -> None:
+    """Store the type as announced in this queue."""
+    record = TypeRecord(name=TYPE, queue=queue, last_seen_time=parts.now)
+    await parts.store.transact(ByKey([]), lambda _rows, _moment: Writes(types={TYPE: record}))
+
+
+async def places(parts: Parts) -> dict[str, int]:
+    """Return how many operations wait in which queue."""
+    return {waiting.queue: waiting.count for waiting in await parts.store.waiting()}
+
+
+async def test_what_waits_moves_to_the_new_queue_of_its_type_and_tokens_go_there(parts: Parts) -> None:
+    before = await parts.submit("a")
+    await announce(parts, "renamed")
+    await parts.sweeper.move_astray()
+    assert replace(before, queue="renamed") == await parts.read("a")
+    assert [Kind("renamed", TYPE)] == parts.broker.tokens
+
+
+async def test_a_move_is_no_submit_and_no_transition(parts: Parts) -> None:
+    await parts.submit("a")
+    await announce(parts, "renamed")
+    await parts.sweeper.move_astray()
+    assert parts.metrics.registry.get_sample_value("rejoinder_submitted_total", {"type": TYPE}) in (None, 0)
+    assert [change.reason for change in await parts.history("a")] == ["SUBMITTED"]
+
+
+async def test_more_than_a_batch_moves_at_once(parts: Parts) -> None:
+    for index in range(2 * BATCH + 1):
+        await parts.submit(f"operation-{index}")
+    await announce(parts, "renamed")
+    await parts.sweeper.move_astray()
+    assert await places(parts) == {"renamed": 2 * BATCH + 1}
+
+
+async def test_a_move_may_be_called_while_a_sweep_moves(parts: Parts) -> None:
+    for index in range(2 * BATCH + 1):
+        await parts.submit(f"operation-{index}")
+    await announce(parts, "renamed")
+    await asyncio.gather(parts.sweeper.sweep(), parts.sweeper.move_astray(), parts.sweeper.move_astray())
+    assert await places(parts) == {"renamed": 2 * BATCH + 1}
+
+
+async def test_a_move_follows_an_announcement_that_comes_while_it_moves(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for index in range(2 * BATCH):
+        await parts.submit(f"operation-{index}")
+    await announce(parts, "renamed")
+    each = parts.editor.each
+
+    async def each_with_news(*args: Any) -> Writes:
+        writes = await each(*args)
+        await announce(parts, "renamed-again")
+        return writes
+
+    monkeypatch.setattr(parts.editor, "each", each_with_news)
+    await parts.sweeper.move_astray()
+    assert await places(parts) == {"renamed-again": 2 * BATCH}
+
+
+async def test_a_sweep_moves_what_comes_back_to_a_queue_that_was_renamed_meanwhile(parts: Parts) -> None:
+    await announce(parts, QUEUE)
+    await parts.submit("a")
+    [grant] = await parts.grant()
+    await announce(parts, "renamed")
+    await parts.sweeper.sweep()
+    await parts.recorder.record([released(grant.fence)])
+    assert await places(parts) == {QUEUE: 1}
+    await parts.sweeper.sweep()
+    assert await places(parts) == {"renamed": 1}
+
+
+async def test_a_sweep_moves_what_was_submitted_while_its_queue_was_renamed(parts: Parts) -> None:
+    await announce(parts, QUEUE)
+    await announce(parts, "renamed")
+    await parts.sweeper.move_astray()
+    await parts.submit("late")
+    await parts.sweeper.sweep()
+    assert await places(parts) == {"renamed": 1}
+
+
+async def test_what_waits_for_later_moves_and_is_expected_then(parts: Parts) -> None:
+    await parts.submit("a", due_time=parts.now + 10 * SECOND)
+    await announce(parts, "renamed")
+    await parts.sweeper.move_astray()
+    assert (await places(parts), parts.broker.tokens) == ({"renamed": 1}, [])
+
+
+async def test_a_worker_that_is_heard_of_while_it_is_given_up_stays(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await parts.mark()
+    await parts.keep_marking(60)
+    await parts.recorder.record([heartbeat()])
+    await parts.keep_marking(35)
+    read = parts.store.workers
+
+    async def workers_then_heartbeat() -> list[WorkerRecord]:
+        known = await read()
+        await parts.recorder.record([heartbeat()])
+        return known
+
+    monkeypatch.setattr(parts.store, "workers", workers_then_heartbeat)
+    await parts.sweeper.sweep()
+    assert [worker.worker for worker in await read()] == [WORKER]
+
+
+async def test_a_lease_from_a_clock_that_was_ahead_is_cut_to_a_whole_one(parts: Parts) -> None:
+    await parts.submit("a")
+    parts.advance(3600)
+    await parts.grant()
+    await parts.recorder.record([heartbeat()])
+    parts.advance(-3600)
+    await parts.sweeper.sweep()
+    expected = parts.now + parts.rules.lease
+    [worker] = await parts.store.workers()
+    assert (expected, expected) == ((await parts.read("a")).lease_time, worker.lease_time)
+
+
+async def test_a_lease_that_is_as_long_as_it_may_be_is_left(parts: Parts) -> None:
+    await parts.submit("a")
+    await parts.grant()
+    running = await parts.read("a")
+    await parts.sweeper.sweep()
+    assert running == await parts.read("a")
