@@ -37,12 +37,19 @@ class Child:
         Args:
             command: Program and arguments, to which the number of the channel is added.
             orders: Makes the process's orders from its process id.
+
+        Raises:
+            OSError: The machine does not let it.
         """
         ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                *command, str(theirs.fileno()), pass_fds=[theirs.fileno()], stdin=DEVNULL
-            )
+        try:
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    *command, str(theirs.fileno()), pass_fds=[theirs.fileno()], stdin=DEVNULL
+                )
+        except BaseException:
+            ours.close()
+            raise
         reader, writer = await asyncio.open_connection(sock=ours)
         given = orders(process.pid)
         child = cls(given.worker, process=process, reader=reader, writer=writer)

@@ -112,14 +112,21 @@ class Supervisor:
         wait = _FIRST_WAIT_SECONDS
         while not self._stopping.is_set():
             begun = loop.time()
-            child = await Child.spawn(self._command, orders=self._orders)
-            status = await self._follow(child)
-            self._note_end(child, status)
+            await self._run_one()
             wait = _FIRST_WAIT_SECONDS if loop.time() - begun > _YOUNG_SECONDS else wait
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait * self._random.uniform(0.5, 1)):
                     await self._stopping.wait()
             wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
+
+    async def _run_one(self) -> None:
+        try:
+            child = await Child.spawn(self._command, orders=self._orders)
+        except OSError as error:
+            # Too many processes, too little memory: those that live must not end with this one.
+            _logger.error("process not started", detail=str(error))  # noqa: TRY400 - the machine's state, not a bug
+            return
+        self._note_end(child, await self._follow(child))
 
     async def _follow(self, child: Child) -> int:
         self._children.add(child)
