@@ -16,6 +16,8 @@ from rejoinder_worker.slots import Slots
 _REMEMBERED = 16
 # More would only queue up behind a broker that takes nothing.
 _MOST_UNCONFIRMED = 3
+_BEATS_OF_LEASE = 3
+_SHORTEST_INTERVAL_SECONDS = 0.1
 
 
 class Heartbeat:
@@ -28,7 +30,7 @@ class Heartbeat:
         slots: What they count.
         types: Types that the process serves.
         worker: Name of the worker process.
-        interval: Seconds between heartbeats, at most a third of the servers' lease.
+        interval: Longest time between heartbeats in seconds; a third of the shortest lease that is granted, if less.
         clock: Measures since when a lease lasts.
         scheduler: The I/O loop.
         fence: Told of each attempt that is not current any more.
@@ -71,6 +73,16 @@ class Heartbeat:
         self._sent.clear()
         self._unconfirmed.clear()
         self._beat_and_wait()
+
+    def note_lease(self, seconds: float) -> None:
+        """Beat three times in a lease at least."""
+        interval = max(seconds / _BEATS_OF_LEASE, _SHORTEST_INTERVAL_SECONDS)
+        if seconds <= 0 or interval >= self._interval:
+            return
+        self._interval = interval
+        if self._timer is not None:
+            self._timer.cancel()
+            self._wait()
 
     def disconnected(self) -> None:
         """Send none while there is no connection."""
@@ -138,4 +150,7 @@ class Heartbeat:
     def _beat_and_wait(self) -> None:
         if len(self._unconfirmed) < _MOST_UNCONFIRMED:
             self.beat()
+        self._wait()
+
+    def _wait(self) -> None:
         self._timer = self._scheduler.call_later(self._interval, self._beat_and_wait)

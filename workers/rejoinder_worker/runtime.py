@@ -214,6 +214,7 @@ class Runtime:
         match message.WhichOneof("message"):
             case "grant":
                 self._intake.take(message.grant)
+                self._heartbeat.note_lease(message.grant.lease.ToTimedelta().total_seconds())
             case "claim_answer":
                 self._claimer.answered(message.claim_answer)
                 self._answered.set()

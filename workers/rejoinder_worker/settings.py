@@ -32,7 +32,8 @@ class WorkerSettings(BaseSettings):
         default=timedelta(seconds=5), description="Time between claims that nothing asked for; heals lost tokens."
     )
     heartbeat_interval: Duration = Field(
-        default=timedelta(seconds=10), description="Time between heartbeats; at most a third of the servers' lease."
+        default=timedelta(seconds=10),
+        description="Longest time between heartbeats; a third of the servers' lease, if less.",
     )
     grace: Annotated[timedelta, BeforeValidator(parse_duration), Field(ge=timedelta(0), le=timedelta(days=1))] = Field(
         default=timedelta(seconds=30), description="Time that running handlers have to finish at shutdown; may be 0s."

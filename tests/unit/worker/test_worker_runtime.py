@@ -548,6 +548,16 @@ async def test_an_answered_heartbeat_that_listed_an_attempt_lengthens_its_lease(
         gate.opened.set()
 
 
+async def test_heartbeats_come_three_times_in_the_shortest_lease_that_was_granted(
+    registry: Registry, gate: Gate
+) -> None:
+    async with running_worker(registry, heartbeat_interval=60) as run:
+        run.broker.grant("deaf", lease=timedelta(seconds=1))
+        run.broker.grant("echo", lease=timedelta(seconds=30))
+        await eventually(lambda: len(run.broker.heartbeats) > 2, timeout=5)
+        gate.opened.set()
+
+
 async def test_an_attempt_that_waited_too_long_for_its_thread_is_released() -> None:
     registry, time = Registry(), ManualTime()
 
