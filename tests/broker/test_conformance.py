@@ -5,6 +5,8 @@ from contextlib import suppress
 
 import pytest
 
+import rejoinder_broker.local.server
+import rejoinder_broker.rabbitmq.server
 from rejoinder_broker import BrokerUnavailable
 from rejoinder_broker.batching import MAX_BATCH_BYTES
 from tests.broker.conftest import Sides
@@ -267,6 +269,31 @@ async def test_stopping_waits_for_the_batch_under_way(sides: Sides) -> None:
     await asyncio.wait_for(stopping, 10)
     assert server.told.recorded == ["a"]
     await asyncio.wait_for(report, 10)
+
+
+async def test_stopping_does_not_wait_for_ever_for_a_batch_that_does_not_end(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class DeafServer(RecordingServer):
+        async def events(self, events):  # type: ignore[no-untyped-def]
+            begun.set()
+            while not go_on.is_set():
+                with suppress(asyncio.CancelledError):
+                    await go_on.wait()
+            return ()
+
+    for module in (rejoinder_broker.local.server, rejoinder_broker.rabbitmq.server):
+        monkeypatch.setattr(module, "_HANDLED_SECONDS", 0.05)
+        monkeypatch.setattr(module, "_CANCELLED_SECONDS", 0.05)
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    server, worker = await sides.server(DeafServer()), await sides.worker()
+    report = worker.broker.report(event("a"))
+    await asyncio.wait_for(begun.wait(), 10)
+    await asyncio.wait_for(server.broker.stop_consuming(), 5)
+    go_on.set()
+    await worker.broker.stop()
+    with suppress(BrokerUnavailable):
+        await report
 
 
 async def test_reports_under_way_fail_when_the_worker_stops(sides: Sides) -> None:

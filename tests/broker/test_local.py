@@ -147,6 +147,15 @@ async def test_a_frame_over_the_limit_ends_its_connection_only(local_sides: Side
     assert await server.broker.send(worker.connection_id, answer("a")) is True
 
 
+async def test_a_second_connection_of_one_name_is_ended_and_the_first_stays(local_sides: Sides) -> None:
+    server, worker = await local_sides.server(), await local_sides.worker()
+    async with raw_connection(local_sides.url) as (reader, writer):
+        writer.write(pack(LocalFrame(hello=LocalHello(connection_id=worker.connection_id))))
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+    assert await server.broker.send(worker.connection_id, answer("a")) is True
+    await eventually(lambda: worker.told.answers == ["a"])
+
+
 async def test_a_message_over_the_limit_is_refused_before_it_is_sent(local_sides: Sides) -> None:
     server, worker = await local_sides.server(), await local_sides.worker()
     with pytest.raises(BrokerRefused, match="larger"):

@@ -13,9 +13,11 @@ import pytest
 from rejoinder.worker.v1.worker_pb2 import Event
 from rejoinder_broker import BrokerRefused, BrokerUnavailable, Kind, RefusedEvent, server_broker, worker_broker
 from rejoinder_broker.rabbitmq import RabbitServerBroker, RabbitWorkerBroker, Topology
+from rejoinder_broker.rabbitmq.claims import ClaimsConsumer
 from rejoinder_broker.rabbitmq.dead_letters import KEPT_BYTES
 from rejoinder_broker.rabbitmq.pair import Pair, declare_events
 from rejoinder_broker.rabbitmq.parameters import read_url
+from rejoinder_broker.rabbitmq.tokens import TokenConsumers
 from rejoinder_broker.reading import MAX_MESSAGE_BYTES
 from tests.broker.conftest import Sides
 from tests.support import raw_rabbit
@@ -477,6 +479,23 @@ async def test_both_sides_recover_from_closed_channels(rabbit_sides: Sides) -> N
         inbox._channel.answer("basic_ack", 999_999)
     worker.told.tokens[-1]._delivery.channel.answer("basic_ack", 999_999)  # type: ignore[attr-defined]
     await eventually(lambda: (server.told.connects, len(worker.told.connection_ids)) == (2, 2))
+    await assert_everything_works(server, worker, mark="after")
+
+
+@pytest.mark.parametrize(("consumer", "method"), [(TokenConsumers, "_follow"), (ClaimsConsumer, "_answer")])
+async def test_a_consumer_that_fails_begins_a_new_connection(
+    rabbit_sides: Sides, monkeypatch: pytest.MonkeyPatch, consumer: type, method: str
+) -> None:
+    server, worker = await rabbit_sides.server(), await rabbit_sides.worker()
+
+    async def fail(*_: object) -> None:
+        monkeypatch.undo()
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(consumer, method, fail)
+    worker.broker.claim(claim("lost"))
+    worker.broker.consume([KIND])
+    await eventually(lambda: server.told.connects + len(worker.told.connection_ids) == 3)
     await assert_everything_works(server, worker, mark="after")
 
 

@@ -73,15 +73,23 @@ class Reconnector(Generic[S]):
 
     async def _keep(self) -> None:
         while True:
-            if self.session is not None:
-                await self._outlive(self.session)
-            await asyncio.sleep(self._backoff.next_seconds())
-            failure = await self._try_once()
-            if isinstance(failure, BrokerRefused):
-                # An outage may begin as silence and go on as a refusal, which somebody has to mend.
-                log.warning("broker refused", detail=str(failure))
-            if failure is not None:
-                self._note_outage(str(failure))
+            try:
+                await self._keep_one()
+            except Exception as error:  # the edge of a task: nobody would reconnect any more
+                log.exception("session failed")
+                self._note_outage(f"The session failed: {error}")
+                await self._close_session()
+
+    async def _keep_one(self) -> None:
+        if self.session is not None:
+            await self._outlive(self.session)
+        await asyncio.sleep(self._backoff.next_seconds())
+        failure = await self._try_once()
+        if isinstance(failure, BrokerRefused):
+            # An outage may begin as silence and go on as a refusal, which somebody has to mend.
+            log.warning("broker refused", detail=str(failure))
+        if failure is not None:
+            self._note_outage(str(failure))
 
     async def _outlive(self, session: S) -> None:
         loop = asyncio.get_running_loop()
@@ -107,7 +115,7 @@ class Reconnector(Generic[S]):
     async def _close_session(self) -> None:
         session, self.session = self.session, None
         if session is not None:
-            self._closing = asyncio.create_task(session.close(), name="broker-session-close")
+            self._closing = asyncio.create_task(_close(session), name="broker-session-close")
         if self._closing is not None:
             # A stop that comes meanwhile must not leave a session half closed.
             await asyncio.shield(self._closing)
@@ -116,3 +124,10 @@ class Reconnector(Generic[S]):
         if not self._in_outage:
             self._in_outage = True
             hand(self._disconnected, detail)
+
+
+async def _close(session: Session) -> None:
+    try:
+        await session.close()
+    except Exception:  # the edge of a task; the next session is worth more than the last one's end
+        log.exception("session not closed")

@@ -44,6 +44,8 @@ class Connection:
         """Handle frames until the connection ends."""
         try:
             hello = _read_hello(await self._wire.read())
+            if hello in self._connections:
+                raise UnreadableError("Another connection has this name.")  # noqa: TRY301 - one way for garbage
             self._connections[hello] = self._wire
             try:
                 self._confirm(0)
@@ -53,6 +55,8 @@ class Connection:
                 self._intake.tokens.forget(hello)
         except (BrokerError, UnreadableError) as error:
             log.info("connection ended", detail=str(error))
+        except Exception:  # the edge of a task
+            log.exception("connection failed")
         finally:
             await self._wire.close()
 

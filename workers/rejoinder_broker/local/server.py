@@ -18,6 +18,7 @@ from .wire import Wire
 
 REPORT_SECONDS = 5.0
 _HANDLED_SECONDS = 10.0
+_CANCELLED_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +72,8 @@ class LocalServerBroker:
         for task in late:
             log.warning("batch abandoned", task=task.get_name(), waited_seconds=_HANDLED_SECONDS)
             task.cancel()
-        await asyncio.wait(self._consuming)
+        if late:
+            await asyncio.wait(late, timeout=_CANCELLED_SECONDS)
         self._consuming.clear()
 
     async def stop(self) -> None:

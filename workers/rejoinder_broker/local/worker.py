@@ -217,6 +217,9 @@ class _Session:
                 self._handle(await self._wire.read())
         except BrokerError as error:
             self._lose(str(error))
+        except Exception as error:  # the edge of a task, which would die unheard
+            log.exception("connection failed")
+            self._lose(f"The connection failed: {error}")
 
     def _handle(self, body: bytes) -> None:
         try:

@@ -41,6 +41,9 @@ class ClaimsConsumer:
             await self._answer_all(channel)
         except BrokerError as error:
             self._pair.lose(str(error))
+        except Exception as error:  # the edge of a task, which would die unheard
+            log.exception("consumer of claims failed")
+            self._pair.lose(f"The consumer of claims failed: {error}")
         else:
             if not self._pair.lost.done():
                 await channel.close()

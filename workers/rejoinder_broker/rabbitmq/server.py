@@ -24,6 +24,7 @@ from .topology import Topology
 SEND_SECONDS = 5.0
 """How long a message may wait for its confirm, as while an alarm blocks publishers."""
 _HANDLED_SECONDS = 10.0
+_CANCELLED_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -200,5 +201,5 @@ class _Session:
             log.warning("batch abandoned", task=task.get_name(), waited_seconds=_HANDLED_SECONDS)
             task.cancel()
         if late:
-            await asyncio.wait(late)
+            await asyncio.wait(late, timeout=_CANCELLED_SECONDS)
         self._tasks.clear()

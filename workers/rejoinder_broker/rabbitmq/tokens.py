@@ -81,6 +81,9 @@ class TokenConsumers:
                 self._something.clear()
         except BrokerError as error:
             self._pair.lose(str(error))
+        except Exception as error:  # the edge of a task, which would die unheard
+            log.exception("consumers of tokens failed")
+            self._pair.lose(f"The consumers of tokens failed: {error}")
 
     async def _follow(self, channel: Channel) -> None:
         for kind in self._tags.keys() - self._wanted:
