@@ -137,6 +137,9 @@ QUICK: dict[str, Ask] = {
     "lapsed leases": locking(Lapsed(BEGIN, 16)),
     "a look for what is astray": locking(Astray({f"type.t{number}": "reports" for number in range(300)}, 1000)),
     "a few that are astray": locking(Astray({"type.t1": "other"}, 4)),
+    "a look for leases that are too long": lambda store: store.transact(
+        ByKey([]), lambda _rows, _moment: Writes(longest_lease=BEGIN, workers_lapsed=0)
+    ),
     "a report": locking(Reported([Key("default", "op-77")], ["worker-600"])),
     "the next due time": lambda store: store.next_due_time(BEGIN),
     "kinds that just became due": lambda store: store.due_kinds(100, 120),

@@ -2,13 +2,15 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import asyncpg
 import pytest
 
-from rejoinder_server.operation import SECOND, Operation, State, Watermark
+from rejoinder_server.operation import SECOND, Operation, State, Watermark, WorkerRecord
 from rejoinder_server.store import open_store
 from rejoinder_server.store.port import (
+    Astray,
     ByKey,
     DataRefused,
     Due,
@@ -58,6 +60,16 @@ async def rows_held(url: str, *operations: Operation) -> AsyncIterator[None]:
             )
         yield
     await connection.close()
+
+
+async def waits_for_a_lock(url: str) -> bool:
+    """Return whether a statement in this database waits for another transaction."""
+    connection = await asyncpg.connect(url)
+    waits: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')"
+    )
+    await connection.close()
+    return waits
 
 
 async def refusal(url: str) -> str:
@@ -259,6 +271,36 @@ async def test_what_expired_or_lapsed_is_skipped_while_it_is_held(postgres_url: 
         async with rows_held(postgres_url, held):
             assert await selected(store, Expired([State.RUNNING], 5, 10)) == [free]
             assert await selected(store, Lapsed(5, 10)) == [free]
+
+
+async def test_what_is_astray_is_skipped_while_it_is_held(postgres_url: str) -> None:
+    async with opened(postgres_url) as store:
+        held, free = await stored_all(store, acceptance(), acceptance())
+        async with rows_held(postgres_url, held):
+            assert await selected(store, Astray({held.type: "other"}, 10)) == [free]
+
+
+async def test_a_worker_whose_row_another_server_is_renewing_is_not_forgotten(postgres_url: str) -> None:
+    record = WorkerRecord(
+        worker="worker",
+        connection_id="connection",
+        types=(),
+        free_slots=1,
+        total_slots=1,
+        zombies=0,
+        unreadable_messages=0,
+        lease_time=1,
+    )
+    async with opened(postgres_url) as store, opened(postgres_url) as other:
+        await store.transact(ByKey([]), lambda _rows, _moment: Writes(workers={"worker": record}))
+        async with other._connections.transaction() as connection:  # type: ignore[attr-defined]
+            await connection.execute("UPDATE workers SET lease_time = 9")
+            forgetting = asyncio.create_task(store.transact(ByKey([]), lambda *_: Writes(workers_lapsed=5)))
+            check: Callable[[], bool | Awaitable[bool]] = partial(waits_for_a_lock, postgres_url)
+            await eventually(check)
+            await connection.execute("COMMIT")
+        await forgetting
+        assert [each.lease_time for each in await store.workers()] == [9]
 
 
 async def test_a_frozen_servers_transaction_is_ended_by_the_database(postgres_url: str) -> None:
