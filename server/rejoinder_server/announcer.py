@@ -67,21 +67,22 @@ class Announcer:
                 not be answered like that.
         """
         changes = list(changes)
-        if not changes:
-            return
-        for change in changes:
+        # A move to another queue and a purge are no news to anybody who watches.
+        visible = [change for change in changes if _is_visible(change)]
+        for change in visible:
             self._hub.wake(change.before.key)
             self._metrics.transitions(change)
             _log(change)
-        self._broker.announce(
-            Changes(
-                server=self._server,
-                operations=[
-                    ChangedOperation(namespace=change.before.namespace, operation_id=change.before.operation_id)
-                    for change in changes
-                ],
+        if visible:
+            self._broker.announce(
+                Changes(
+                    server=self._server,
+                    operations=[
+                        ChangedOperation(namespace=change.before.namespace, operation_id=change.before.operation_id)
+                        for change in visible
+                    ],
+                )
             )
-        )
         self._offer(change.after for change in changes if change.after and change.after.state is State.ACCEPTED)
         if stop:
             for change in changes:
@@ -144,6 +145,10 @@ class Announcer:
         task = asyncio.create_task(sending)
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
+
+
+def _is_visible(change: Change) -> bool:
+    return change.after is not None and change.after.revision != change.before.revision
 
 
 def _log(change: Change) -> None:
