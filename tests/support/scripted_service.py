@@ -101,14 +101,21 @@ class ScriptedService(OperationServiceServicer):
 
     def WatchStatus(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802
         self._note("WatchStatus", request, context)
-        for step in self.streams.popleft():
+        script, gone = self.streams.popleft(), threading.Event()
+
+        def leave() -> None:
+            gone.set()
+            # Also when the client leaves before its hang is reached: gRPC does not ask for the next step then.
+            if any(isinstance(step, Hang) for step in script):
+                self.hung_up.set()
+
+        if not context.add_callback(leave):
+            leave()
+        for step in script:
             if isinstance(step, Fail):
                 abort(context, step)
             elif isinstance(step, Hang):
-                gone = threading.Event()
-                if context.add_callback(gone.set):
-                    gone.wait(30)
-                self.hung_up.set()
+                gone.wait(30)
             else:
                 yield step
 
