@@ -140,7 +140,8 @@ def _service_config(server: str) -> str:
                     "initialBackoff": "0.2s",
                     "maxBackoff": "2s",
                     "backoffMultiplier": 2,
-                    "retryableStatusCodes": ["UNAVAILABLE"],
+                    # A server cuts with CANCELLED what reaches it while it stops, and streams that it sheds.
+                    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
                 },
             }
         ]

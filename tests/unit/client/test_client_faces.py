@@ -120,8 +120,11 @@ def test_submit_answers_a_handle_with_what_the_server_said(service: ScriptedServ
     ) == ("team", "demo.work", 5, '{"n":1}')
 
 
-def test_submit_is_tried_again_under_the_same_request_id(service: ScriptedService, client: Any) -> None:
-    service.answer("Submit", CUT, CUT, SUBMITTED)
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED])
+def test_submit_is_tried_again_under_the_same_request_id(
+    service: ScriptedService, client: Any, code: grpc.StatusCode
+) -> None:
+    service.answer("Submit", Fail(code), Fail(code), SUBMITTED)
     client.submit("demo.work")
     assert len(service.seen("Submit")) == 3
     assert len({request.request_id for request in service.seen("Submit")}) == 1
@@ -135,7 +138,7 @@ def test_an_error_has_the_reason_that_the_server_gave(service: ScriptedService, 
 
 
 def test_a_call_that_the_server_cancels_is_unavailable(service: ScriptedService, client: Any) -> None:
-    service.answer("GetStatus", Fail(grpc.StatusCode.CANCELLED))
+    service.answer("GetStatus", *[Fail(grpc.StatusCode.CANCELLED)] * 5)
     with pytest.raises(Unavailable):
         client.attach("op").status()
 
