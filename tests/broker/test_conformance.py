@@ -40,7 +40,7 @@ async def test_a_token_reaches_a_worker_that_consumes_its_kind(sides: Sides) -> 
     server, worker = await sides.server(), await sides.worker()
     worker.broker.consume([KIND])
     await offer_until_taken(server, worker)
-    assert worker.told.tokens[0].kind == KIND
+    assert KIND == worker.told.tokens[0].kind
 
 
 async def test_a_worker_holds_one_token_of_a_kind_at_most(sides: Sides) -> None:
@@ -51,7 +51,7 @@ async def test_a_worker_holds_one_token_of_a_kind_at_most(sides: Sides) -> None:
         server.broker.offer(KIND)
     server.broker.offer(OTHER_KIND)
     await eventually(lambda: OTHER_KIND in [token.kind for token in worker.told.tokens])
-    assert [token.kind for token in worker.told.tokens] == [KIND, OTHER_KIND]
+    assert [KIND, OTHER_KIND] == [token.kind for token in worker.told.tokens]
 
 
 async def test_spending_a_token_brings_the_next(sides: Sides) -> None:
@@ -95,7 +95,7 @@ async def test_a_worker_that_pauses_gets_no_tokens(sides: Sides) -> None:
     for held in range(1, 5):
         busy.told.tokens[-1].spend()
         await offer_until_taken(server, busy, count=held + 1)
-    assert len(paused.told.tokens) == 1
+    assert 1 == len(paused.told.tokens)
 
 
 async def test_tokens_are_shared_between_workers(sides: Sides) -> None:
@@ -103,7 +103,7 @@ async def test_tokens_are_shared_between_workers(sides: Sides) -> None:
     first.broker.consume([KIND])
     second.broker.consume([KIND])
     await offer_until_taken(server, first, second, count=2)
-    assert [len(first.told.tokens), len(second.told.tokens)] == [1, 1]
+    assert [1, 1] == [len(first.told.tokens), len(second.told.tokens)]
 
 
 async def test_claims_reach_the_server_in_order(sides: Sides) -> None:
@@ -247,7 +247,7 @@ async def test_a_server_that_stops_consuming_takes_no_more_claims_and_events(sid
     await offer_until_taken(server, worker)
     assert await server.broker.send(worker.connection_id, answer("a")) is True
     await eventually(lambda: worker.told.answers)
-    assert (server.told.claim_ids, server.told.recorded) == ([], [])
+    assert ([], []) == (server.told.claim_ids, server.told.recorded)
     await worker.broker.stop()
     with suppress(BrokerUnavailable):
         await report
@@ -267,7 +267,7 @@ async def test_stopping_waits_for_the_batch_under_way(sides: Sides) -> None:
     stopping = asyncio.create_task(server.broker.stop_consuming())
     go_on.set()
     await asyncio.wait_for(stopping, 10)
-    assert server.told.recorded == ["a"]
+    assert ["a"] == server.told.recorded
     await asyncio.wait_for(report, 10)
 
 
@@ -323,7 +323,7 @@ async def test_reporting_without_a_connection_fails(sides: Sides) -> None:
 
 async def test_sides_say_that_they_are_connected(sides: Sides) -> None:
     server, worker = await sides.server(), await sides.worker()
-    assert (server.told.connects, server.broker.is_connected) == (1, True)
+    assert (1, True) == (server.told.connects, server.broker.is_connected)
     assert [worker.broker.connection_id] == worker.told.connection_ids
 
 

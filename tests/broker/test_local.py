@@ -151,7 +151,7 @@ async def test_a_second_connection_of_one_name_is_ended_and_the_first_stays(loca
     server, worker = await local_sides.server(), await local_sides.worker()
     async with raw_connection(local_sides.url) as (reader, writer):
         writer.write(pack(LocalFrame(hello=LocalHello(connection_id=worker.connection_id))))
-        assert await asyncio.wait_for(reader.read(), 10) == b""
+        assert b"" == await asyncio.wait_for(reader.read(), 10)
     assert await server.broker.send(worker.connection_id, answer("a")) is True
     await eventually(lambda: worker.told.answers == ["a"])
 

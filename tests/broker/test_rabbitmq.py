@@ -113,7 +113,7 @@ async def test_an_unreadable_message_to_a_worker_is_counted_and_stops_nothing(ra
     await asyncio.to_thread(raw_rabbit.publish, rabbit_sides.url, queue, b"\xff", b"")
     await server.broker.send(worker.connection_id, answer("after"))
     await eventually(lambda: worker.told.answers == ["after"])
-    assert worker.told.unreadables == 2
+    assert 2 == worker.told.unreadables
 
 
 OVERSIZE = b"\xff" * (MAX_MESSAGE_BYTES + 1)
@@ -158,7 +158,7 @@ async def test_an_oversize_token_is_buried_and_keeps_the_connection(rabbit_sides
     await eventually(lambda: worker.told.unreadables == 1)
     await assert_beginning_is_buried(rabbit_sides, queue)
     await assert_everything_works(server, worker, mark="after")
-    assert len(worker.told.connection_ids) == 1
+    assert 1 == len(worker.told.connection_ids)
 
 
 async def test_an_oversize_message_to_a_worker_is_buried_and_keeps_the_connection(rabbit_sides: Sides) -> None:
@@ -168,7 +168,7 @@ async def test_an_oversize_message_to_a_worker_is_buried_and_keeps_the_connectio
     await eventually(lambda: worker.told.unreadables == 1)
     await assert_beginning_is_buried(rabbit_sides, queue)
     await assert_everything_works(server, worker, mark="after")
-    assert len(worker.told.connection_ids) == 1
+    assert 1 == len(worker.told.connection_ids)
 
 
 async def test_a_refused_event_is_dead_lettered_with_its_reason(rabbit_sides: Sides) -> None:
@@ -177,7 +177,7 @@ async def test_a_refused_event_is_dead_lettered_with_its_reason(rabbit_sides: Si
     await eventually(lambda: server.told.recorded == ["a", "b"])
     (letter,) = await eventually(lambda: raw_rabbit.take(rabbit_sides.url, TOPOLOGY.dead.name))
     assert (event("odd").SerializeToString(), "too odd") == (letter.body, letter.headers["rejoinder-error"])
-    assert await asyncio.to_thread(raw_rabbit.count, rabbit_sides.url, TOPOLOGY.events_name) == 0
+    assert 0 == await asyncio.to_thread(raw_rabbit.count, rabbit_sides.url, TOPOLOGY.events_name)
 
 
 # Several servers
@@ -274,7 +274,7 @@ async def test_a_wrong_password_is_refused_in_one_line_that_does_not_tell_it(rab
     with pytest.raises(BrokerRefused) as refusal:
         await server_broker(url).start(RecordingServer())
     assert "credentials" in str(refusal.value)
-    assert ("hunter2" in str(refusal.value), "\n" in str(refusal.value)) == (False, False)
+    assert (False, False) == ("hunter2" in str(refusal.value), "\n" in str(refusal.value))
 
 
 async def test_an_unknown_virtual_host_is_refused(rabbit_node: RabbitNode) -> None:
@@ -321,9 +321,9 @@ async def test_both_sides_recover_from_the_loss_of_their_connections(
     close_connections(rabbit_node)
     await eventually(lambda: (server.told.connects, len(worker.told.connection_ids)) == (2, 2))
     await assert_everything_works(server, worker, mark="after")
-    assert len(set(worker.told.connection_ids)) == 2
-    assert (len(server.told.outages), len(worker.told.outages)) == (1, 1)
-    assert server.told.missed == 2
+    assert 2 == len(set(worker.told.connection_ids))
+    assert (1, 1) == (len(server.told.outages), len(worker.told.outages))
+    assert 2 == server.told.missed
 
 
 async def test_a_token_of_a_lost_connection_is_answered_in_vain(rabbit_sides: Sides, rabbit_node: RabbitNode) -> None:
@@ -342,7 +342,7 @@ async def test_a_token_of_a_lost_connection_is_answered_in_vain(rabbit_sides: Si
     old.give_back()
     new.spend()
     await assert_everything_works(server, worker, mark="after")
-    assert len(worker.told.connection_ids) == 2
+    assert 2 == len(worker.told.connection_ids)
 
 
 async def test_reports_under_way_fail_when_the_connection_is_lost(rabbit_sides: Sides, rabbit_node: RabbitNode) -> None:
@@ -365,7 +365,7 @@ async def test_both_sides_recover_from_a_killed_node_and_events_survive(
     await asyncio.wait_for(worker.broker.report(event("durable")), 10)
     await asyncio.to_thread(rabbit_node.kill)
     await eventually(lambda: server.told.outages and worker.told.outages)
-    assert (server.broker.is_connected, worker.broker.connection_id) == (False, None)
+    assert (False, None) == (server.broker.is_connected, worker.broker.connection_id)
     with pytest.raises(BrokerUnavailable):
         await server.broker.send("c", answer("a"))
     with pytest.raises(BrokerUnavailable):
@@ -374,13 +374,13 @@ async def test_both_sides_recover_from_a_killed_node_and_events_survive(
     server.broker.announce(changes("a"))
     worker.broker.claim(claim("a"))
     late_server, late_worker = await rabbit_sides.server(), await rabbit_sides.worker()
-    assert (len(late_server.told.outages), late_worker.broker.connection_id) == (1, None)
+    assert (1, None) == (len(late_server.told.outages), late_worker.broker.connection_id)
     await asyncio.to_thread(rabbit_node.start)
     await eventually(lambda: late_server.told.recorded == ["durable"], timeout=30)
     await eventually(lambda: worker.broker.connection_id and late_worker.broker.connection_id)
     await assert_everything_works(late_server, late_worker, mark="late")
     await assert_everything_works(late_server, worker, mark="early")
-    assert [len(side.told.outages) for side in (server, worker, late_server, late_worker)] == [1, 1, 1, 1]
+    assert [1, 1, 1, 1] == [len(side.told.outages) for side in (server, worker, late_server, late_worker)]
     assert late_server.told.missed
 
 
@@ -429,7 +429,7 @@ async def test_a_blocked_broker_fails_sends_within_their_bound_and_goes_on_deliv
         rabbit_node.clear_memory_alarm()
     await asyncio.wait_for(waiting, 10)
     await assert_everything_works(server, worker, mark="after")
-    assert (server.told.outages, worker.told.outages) == ([], [])
+    assert ([], []) == (server.told.outages, worker.told.outages)
     await worker.broker.stop()
     await server.broker.stop()
 
@@ -504,7 +504,7 @@ async def test_the_recorder_goes_on_when_only_its_channel_is_closed(rabbit_sides
     await assert_everything_works(server, worker, mark="before")
     server.broker._session._events._inbox._channel.answer("basic_ack", 999_999)  # type: ignore[attr-defined]
     await assert_everything_works(server, worker, mark="after")
-    assert server.told.connects == 1
+    assert 1 == server.told.connects
 
 
 @pytest.mark.parametrize("queue", [TOPOLOGY.events_name, TOPOLOGY.claims.name, TOPOLOGY.work(KIND).name])
@@ -558,8 +558,8 @@ class NewerPair(Pair):
 
 
 def test_only_brokers_that_know_it_are_asked_to_switch_off_the_delivery_limit() -> None:
-    assert ["x-delivery-limit" in queue.arguments for queue in TOPOLOGY.events((3, 10, 8))] == [False]
-    assert ["x-delivery-limit" in queue.arguments for queue in TOPOLOGY.events((4, 1, 0))] == [True, False]
+    assert [False] == ["x-delivery-limit" in queue.arguments for queue in TOPOLOGY.events((3, 10, 8))]
+    assert [True, False] == ["x-delivery-limit" in queue.arguments for queue in TOPOLOGY.events((4, 1, 0))]
 
 
 def test_queues_and_types_with_dots_do_not_share_a_queue() -> None:
@@ -567,14 +567,14 @@ def test_queues_and_types_with_dots_do_not_share_a_queue() -> None:
 
 
 def test_names_show_queue_and_type() -> None:
-    assert TOPOLOGY.work(Kind("reports", "reports.generate")).name == "rejoinder.1.work.reports.reports.generate"
+    assert "rejoinder.1.work.reports.reports.generate" == TOPOLOGY.work(Kind("reports", "reports.generate")).name
 
 
 def test_long_names_fit_into_amqp() -> None:
     names = {TOPOLOGY.work(Kind("q" * 128, "t" * 127 + end)).name for end in "ab"}
-    assert (len(names), all(len(name) <= 255 for name in names)) == (2, True)
+    assert (2, True) == (len(names), all(len(name) <= 255 for name in names))
 
 
 def test_importing_the_package_does_without_pika() -> None:
     program = "import sys, rejoinder_broker; sys.exit('pika' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+    assert 0 == subprocess.run([sys.executable, "-c", program], check=False).returncode

@@ -38,17 +38,17 @@ def _types(queues: Mapping[str, str]) -> dict[str, str]:
 async def test_what_waits_in_another_queue_is_astray_whichever_it_is(store: Store) -> None:
     for name, queue in (("a", "old"), ("b", "older"), ("c", "new"), ("d", "z")):
         await stored(store, operation_id=name, type="type.one", queue=queue, namespace=f"of-{name}")
-    assert await astray(store, one="new") == ["a", "b", "d"]
+    assert ["a", "b", "d"] == await astray(store, one="new")
 
 
 async def test_types_that_are_not_named_are_where_they_belong(store: Store) -> None:
     await stored(store, type="type.other", queue="old")
-    assert (await astray(store, one="new"), await astray(store)) == ([], [])
+    assert ([], []) == (await astray(store, one="new"), await astray(store))
 
 
 async def test_what_runs_is_not_astray(store: Store) -> None:
     await changed(store, await stored(store, type="type.one", queue="old"), granted)
-    assert await astray(store, one="new") == []
+    assert [] == await astray(store, one="new")
 
 
 async def test_each_type_has_its_own_queue(store: Store) -> None:
@@ -56,24 +56,24 @@ async def test_each_type_has_its_own_queue(store: Store) -> None:
         store, acceptance(type="type.one", queue="left"), acceptance(type="type.two", queue="right")
     )
     await stored(store, type="type.one", queue="right")
-    assert await move(store, one="right", two="left") == 2
+    assert 2 == await move(store, one="right", two="left")
     found = [await read_one(store, one.key), await read_one(store, two.key)]
-    assert [(each.queue, each.revision) for each in found if each] == [("right", 1), ("left", 1)]
+    assert [("right", 1), ("left", 1)] == [(each.queue, each.revision) for each in found if each]
 
 
 async def test_the_limit_bounds_all_types_and_queues_together(store: Store) -> None:
     for name in ("one", "two"):
         for queue in ("old", "older"):
             await stored_all(store, *(acceptance(type=f"type.{name}", queue=queue) for _ in range(3)))
-    assert [len(await astray(store, limit, one="new", two="new")) for limit in (5, 12, 20)] == [5, 12, 12]
+    assert [5, 12, 12] == [len(await astray(store, limit, one="new", two="new")) for limit in (5, 12, 20)]
 
 
 async def test_thousands_move_in_bounded_batches(store: Store) -> None:
     for _ in range(0, MANY, BATCH):
         await stored_all(store, *(acceptance(type="type.one", queue="old") for _ in range(BATCH)))
     batches = [await move(store, BATCH, one="new") for _ in range(MANY // BATCH + 1)]
-    assert batches == [BATCH] * (MANY // BATCH) + [0]
-    assert [(waiting.queue, waiting.count) for waiting in await store.waiting()] == [("new", MANY)]
+    assert [BATCH] * (MANY // BATCH) + [0] == batches
+    assert [("new", MANY)] == [(waiting.queue, waiting.count) for waiting in await store.waiting()]
 
 
 async def test_movers_at_once_share_the_work(store: Store, twin: Store) -> None:
@@ -85,18 +85,18 @@ async def test_movers_at_once_share_the_work(store: Store, twin: Store) -> None:
             count += batch
         return count
 
-    assert sum(await asyncio.gather(drain(store), drain(twin), drain(store))) == 100
-    assert await astray(store, one="new") == []
+    assert 100 == sum(await asyncio.gather(drain(store), drain(twin), drain(store)))
+    assert [] == await astray(store, one="new")
 
 
 async def test_odd_names_are_names(store: Store) -> None:
     odd = """q\"u'o\\te%"""
     waiting = await stored(store, type=odd, queue=odd)
-    assert await selected(store, Astray({odd: odd}, 9)) == []
+    assert [] == await selected(store, Astray({odd: odd}, 9))
     assert [waiting] == await selected(store, Astray({odd: "new"}, 9))
 
 
 async def test_nothing_is_written_where_nothing_is_astray(store: Store) -> None:
     there = await stored(store, type="type.one", queue="new")
-    assert await move(store, one="new") == 0
+    assert 0 == await move(store, one="new")
     assert [there] == await selected(store, ByKey([there.key]))

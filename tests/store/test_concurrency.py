@@ -13,8 +13,8 @@ async def test_a_hundred_submits_of_one_request_id_store_one_operation(store: St
     batches = [[acceptance(request_id="same")] for _ in range(100)]
     answers = await asyncio.gather(*((store, twin)[index % 2].submit(batch) for index, batch in enumerate(batches)))
     submissions = [submission for [submission] in answers]
-    assert sum(submission.is_new for submission in submissions) == 1
-    assert len({submission.operation.uid for submission in submissions}) == 1
+    assert 1 == sum(submission.is_new for submission in submissions)
+    assert 1 == len({submission.operation.uid for submission in submissions})
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ async def test_batches_that_share_keys_in_opposite_order_all_succeed(
     names = [f"same-{index}" for index in range(30)]
     batches = [[make(name) for name in names[:: -1 if index > 3 else 1]] for index in range(8)]
     answers = await asyncio.gather(*((store, twin)[index % 2].submit(batch) for index, batch in enumerate(batches)))
-    assert sum(submission.is_new for answer in answers for submission in answer) == 30
+    assert 30 == sum(submission.is_new for answer in answers for submission in answer)
 
 
 async def test_transactions_that_overlap_in_opposite_order_all_succeed(store: Store, twin: Store) -> None:
@@ -41,7 +41,7 @@ async def test_transactions_that_overlap_in_opposite_order_all_succeed(store: St
     await asyncio.gather(
         *((store, twin)[index % 2].transact(ByKey(keys[:: 1 if index % 3 else -1]), count) for index in range(30))
     )
-    assert [operation.failures for operation in await store.read(keys) if operation] == [30] * 20
+    assert [30] * 20 == [operation.failures for operation in await store.read(keys) if operation]
 
 
 async def test_reports_that_overlap_in_opposite_order_all_succeed(store: Store, twin: Store) -> None:
@@ -54,7 +54,7 @@ async def test_reports_that_overlap_in_opposite_order_all_succeed(store: Store, 
 
     selections: list[Selection] = [Reported(keys[:10], ["worker-0"]), Reported(keys[10:], ["worker-1"]), ByKey(keys)]
     await asyncio.gather(*((store, twin)[index % 2].transact(selections[index % 3], count) for index in range(30)))
-    assert sorted({operation.reported for operation in await store.read(keys) if operation}) == [20, 30]
+    assert [20, 30] == sorted({operation.reported for operation in await store.read(keys) if operation})
 
 
 async def test_submits_and_changes_and_readings_go_on_together(store: Store, twin: Store) -> None:
@@ -68,10 +68,10 @@ async def test_submits_and_changes_and_readings_go_on_together(store: Store, twi
         *(changed(twin, before, lambda it: moved(it, failures=it.failures + 1)) for _ in range(10)),
         *(read() for _ in range(60)),
     )
-    assert len(results) == 100
+    assert 100 == len(results)
     [after] = await store.read([before.key])
     assert after is not None
-    assert after.failures == 10
+    assert 10 == after.failures
 
 
 async def test_a_cancelled_call_leaves_the_store_in_order(store: Store) -> None:

@@ -39,12 +39,12 @@ def later(*, min_program: int) -> schema.Migration:
 
 
 async def test_migrating_an_empty_store_names_what_was_applied(empty_url: str) -> None:
-    assert await open_store(empty_url).migrate() == ["0001_operations"]
+    assert ["0001_operations"] == await open_store(empty_url).migrate()
 
 
 async def test_migrating_twice_applies_nothing_the_second_time(empty_url: str) -> None:
     await open_store(empty_url).migrate()
-    assert await open_store(empty_url).migrate() == []
+    assert [] == await open_store(empty_url).migrate()
 
 
 async def test_opening_an_empty_store_migrates_it(empty_url: str) -> None:
@@ -70,7 +70,7 @@ async def test_servers_that_open_an_empty_database_at_once_migrate_it_once(postg
     stores = [open_store(url, connections=1) for _ in range(8)]
     await asyncio.gather(*(store.open() for store in stores))
     await asyncio.gather(*(store.close() for store in stores))
-    assert postgres_cluster.sql("SELECT number FROM schema_migrations", database=url.rpartition("/")[2]) == "1"
+    assert "1" == postgres_cluster.sql("SELECT number FROM schema_migrations", database=url.rpartition("/")[2])
     postgres_cluster.drop_database(url)
 
 
@@ -101,7 +101,7 @@ async def test_a_store_that_is_behind_is_refused_until_it_is_migrated(
     monkeypatch.setattr(f"rejoinder_server.store.{kind}.store.load", lambda _dialect: known)
     with pytest.raises(StoreRefused, match="run `rejoinder-server migrate`"):
         await open_store(empty_url).open()
-    assert await open_store(empty_url).migrate() == ["0002_later"]
+    assert ["0002_later"] == await open_store(empty_url).migrate()
     store = open_store(empty_url)
     await store.open()
     await store.close()
@@ -115,7 +115,7 @@ async def test_a_migration_that_fails_leaves_nothing(empty_url: str, monkeypatch
         patched.setattr(f"rejoinder_server.store.{kind}.store.load", lambda _dialect: [*known, broken])
         with pytest.raises(Exception, match="nonsense"):
             await open_store(empty_url).migrate()
-    assert await open_store(empty_url).migrate() == ["0001_operations"]
+    assert ["0001_operations"] == await open_store(empty_url).migrate()
 
 
 @pytest.mark.parametrize("kind", KINDS)

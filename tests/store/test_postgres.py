@@ -226,7 +226,7 @@ async def test_due_rows_that_are_held_are_skipped_and_hide_nothing(postgres_url:
             store, *(acceptance(operation_id=str(index), due_time=now - 10 + index) for index in range(6))
         )
         async with rows_held(postgres_url, operations[0], operations[1], operations[3]):
-            assert await due_ids(store, limit=3) == ["2", "4", "5"]
+            assert ["2", "4", "5"] == await due_ids(store, limit=3)
 
 
 async def test_a_claim_waits_for_the_one_before_it_in_its_queue(postgres_url: str) -> None:
@@ -239,7 +239,7 @@ async def test_a_claim_waits_for_the_one_before_it_in_its_queue(postgres_url: st
             return Writes(changes=[granted(row) for row in rows])
 
         await store.transact(Due("reports", ["reports.generate"], 1), grant)
-        assert await later[0] == []
+        assert [] == await later[0]
 
 
 async def test_a_claim_does_not_wait_for_another_queue(postgres_url: str) -> None:
@@ -250,7 +250,7 @@ async def test_a_claim_does_not_wait_for_another_queue(postgres_url: str) -> Non
             await connection.execute(prelude(Due("reports", [], 1)))
             with pytest.raises(StoreUnavailable):
                 await due_ids(store, queue="reports")
-            assert await due_ids(store, queue="other") == ["there"]
+            assert ["there"] == await due_ids(store, queue="other")
         await connection.close()
 
 
@@ -300,7 +300,7 @@ async def test_a_worker_whose_row_another_server_is_renewing_is_not_forgotten(po
             await eventually(check)
             await connection.execute("COMMIT")
         await forgetting
-        assert [each.lease_time for each in await store.workers()] == [9]
+        assert [9] == [each.lease_time for each in await store.workers()]
 
 
 async def test_a_frozen_servers_transaction_is_ended_by_the_database(postgres_url: str) -> None:

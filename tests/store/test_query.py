@@ -18,25 +18,25 @@ async def listed(store: Store, **fields: Any) -> list[str]:
 async def test_the_newest_comes_first_and_ids_decide_between_equals(store: Store) -> None:
     for name, create_time in (("a", 1), ("b", 2), ("d", 2), ("c", 2), ("e", 0)):
         await stored(store, operation_id=name, create_time=create_time)
-    assert await listed(store) == ["d", "c", "b", "a", "e"]
+    assert ["d", "c", "b", "a", "e"] == await listed(store)
 
 
 async def test_states_do_not_change_the_order(store: Store) -> None:
     for index, state in enumerate(State):
         await stored(store, operation_id=str(index), state=state, create_time=index)
-    assert await listed(store) == ["5", "4", "3", "2", "1", "0"]
-    assert await listed(store, limit=3) == ["5", "4", "3"]
+    assert ["5", "4", "3", "2", "1", "0"] == await listed(store)
+    assert ["5", "4", "3"] == await listed(store, limit=3)
 
 
 async def test_a_listing_is_of_one_namespace(store: Store) -> None:
     await stored(store, operation_id="mine", namespace="mine")
     await stored(store, operation_id="other", namespace="other")
-    assert await listed(store, namespace="mine") == ["mine"]
+    assert ["mine"] == await listed(store, namespace="mine")
 
 
 async def test_tombstones_are_not_listed(store: Store) -> None:
     await changed(store, await stored(store, correlation_id="same"), lambda it: purged(it, at=BEGIN))
-    assert (await listed(store), await listed(store, correlation_id="same")) == ([], [])
+    assert ([], []) == (await listed(store), await listed(store, correlation_id="same"))
 
 
 FILTERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -71,13 +71,13 @@ async def test_a_filter_selects_what_it_says(store: Store, fields: dict[str, Any
     await stored(store, operation_id="mine", **fields)
     others = {"create_time": 5000} if "create_time_from" in filters or "create_time_before" in filters else {}
     await stored(store, operation_id="other", labels={"team": "red", "blue": "team", "a": "2"}, **others)
-    assert await listed(store, **filters) == ["mine"]
+    assert ["mine"] == await listed(store, **filters)
 
 
 async def test_a_range_of_time_has_its_beginning_and_not_its_end(store: Store) -> None:
     for time in (10, 20, 30):
         await stored(store, operation_id=str(time), create_time=time)
-    assert await listed(store, create_time_from=10, create_time_before=30) == ["20", "10"]
+    assert ["20", "10"] == await listed(store, create_time_from=10, create_time_before=30)
 
 
 @pytest.mark.parametrize("filters", [{}, {"correlation_id": "same"}], ids=["all", "by correlation id"])
@@ -91,7 +91,7 @@ async def test_pages_through_equal_times_have_everything_once(store: Store, filt
     while page := await store.query(Query(namespace="default", limit=3, before=before, **filters)):
         pages.append([operation.operation_id for operation in page])
         before = (page[-1].create_time, page[-1].operation_id)
-    assert [len(page) for page in pages] == [3, 3, 3, 3, 3, 3, 2]
+    assert [3, 3, 3, 3, 3, 3, 2] == [len(page) for page in pages]
     assert names[::-1] == [name for page in pages for name in page]
 
 
@@ -124,17 +124,17 @@ async def test_a_listing_ends_after_the_operation_that_exceeds_its_bytes(store: 
 async def test_the_first_operation_never_ends_a_listing(store: Store) -> None:
     for index in range(3):
         await ended(store, str(index), result=1000, create_time=index)
-    assert await listed(store, most_bytes=10) == ["2", "1"]
+    assert ["2", "1"] == await listed(store, most_bytes=10)
 
 
 async def test_what_is_not_read_is_not_counted(store: Store) -> None:
     for index in range(4):
         await ended(store, str(index), result=1000, request=1000, create_time=index)
-    assert await listed(store, most_bytes=10, with_outcomes=False) == ["3", "2", "1", "0"]
+    assert ["3", "2", "1", "0"] == await listed(store, most_bytes=10, with_outcomes=False)
 
 
 async def test_errors_and_progress_are_counted_in_every_listing(store: Store) -> None:
     for index in range(4):
         await stored(store, operation_id=str(index), create_time=index, error=bytes(50), progress=bytes(50))
-    assert await listed(store, most_bytes=199, with_outcomes=False) == ["3", "2"]
-    assert await listed(store, most_bytes=200, with_outcomes=False) == ["3", "2", "1"]
+    assert ["3", "2"] == await listed(store, most_bytes=199, with_outcomes=False)
+    assert ["3", "2", "1"] == await listed(store, most_bytes=200, with_outcomes=False)

@@ -21,13 +21,13 @@ async def test_reading_keeps_the_order_of_the_keys(store: Store) -> None:
 
 
 async def test_reading_nothing_gives_nothing(store: Store) -> None:
-    assert (await store.read([]), await store.requests([]), await store.history([])) == ([], [], [])
+    assert ([], [], []) == (await store.read([]), await store.requests([]), await store.history([]))
 
 
 async def test_requests_keep_the_order_of_the_uids(store: Store) -> None:
     first, second = await stored_all(store, acceptance(request=b"1"), acceptance(request=b""))
     uids = [(each.namespace, each.uid) for each in (second, first)]
-    assert await store.requests([uids[0], ("other", first.uid), uids[1]]) == [b"", None, b"1"]
+    assert [b"", None, b"1"] == await store.requests([uids[0], ("other", first.uid), uids[1]])
 
 
 async def test_history_has_what_is_after_and_up_to_the_bounds(store: Store) -> None:
@@ -39,7 +39,7 @@ async def test_history_has_what_is_after_and_up_to_the_bounds(store: Store) -> N
         for after, through in ((0, 2), (2, 4), (4, 99), (5, 5), (3, 1))
     ]
     parts = await store.history([*spans, HistorySpan("other", operation.uid, 0, 9)])
-    assert [[each.sequence for each in part] for part in parts] == [[1, 2], [3, 4], [5], [], [], []]
+    assert [[1, 2], [3, 4], [5], [], [], []] == [[each.sequence for each in part] for part in parts]
 
 
 async def test_types_come_by_name_as_announced_last(store: Store) -> None:
@@ -117,14 +117,14 @@ async def test_due_kinds_have_what_becomes_due_after_and_up_to_the_bounds(store:
     for type_, due_time in (("a.a", 10), ("b.b", 11), ("b.b", 12), ("c.c", 20), ("d.d", 21)):
         await stored(store, type=type_, due_time=due_time)
     await stored(store, type="e.e", due_time=15, state=State.CANCELLED)
-    assert await store.due_kinds(10, 20) == [("reports", "b.b"), ("reports", "c.c")]
+    assert [("reports", "b.b"), ("reports", "c.c")] == await store.due_kinds(10, 20)
 
 
 async def test_the_next_due_time_is_the_earliest_after_an_instant(store: Store) -> None:
     for due_time in (10, 20, 30):
         await stored(store, due_time=due_time)
     await stored(store, due_time=15, state=State.CANCELLED)
-    assert [await store.next_due_time(after) for after in (9, 10, 30)] == [10, 20, None]
+    assert [10, 20, None] == [await store.next_due_time(after) for after in (9, 10, 30)]
 
 
 async def test_counts_leave_tombstones_out(store: Store) -> None:
@@ -132,13 +132,13 @@ async def test_counts_leave_tombstones_out(store: Store) -> None:
     await stored(store, namespace="other")
     await stored(store, state=State.FAILED)
     await changed(store, await stored(store, state=State.FAILED), lambda it: purged(it, at=BEGIN))
-    assert await store.counts() == {State.ACCEPTED: 2, State.FAILED: 1}
+    assert {State.ACCEPTED: 2, State.FAILED: 1} == await store.counts()
 
 
 async def test_an_empty_store_has_nothing(store: Store) -> None:
-    assert (
+    assert ([], [], [], {}) == (
         await store.types(),
         await store.workers(),
         await store.waiting(),
         await store.counts(),
-    ) == ([], [], [], {})
+    )

@@ -128,14 +128,14 @@ async def test_nothing_is_put_beside_what_is_no_database(tmp_path: Path) -> None
     (tmp_path / "folder").mkdir()
     for name in ("short", "folder"):
         assert f"cannot open {tmp_path}/{name}" in await refused(open_store(f"sqlite:///{tmp_path}/{name}"))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "short"]
+    assert ["folder", "short"] == sorted(path.name for path in tmp_path.iterdir())
 
 
 async def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
     (tmp_path / "a.db").touch()
     store = open_store(f"sqlite:///{tmp_path}/a.db")
     await store.open()
-    assert await store.types() == []
+    assert [] == await store.types()
     await store.close()
 
 
@@ -148,7 +148,7 @@ async def test_a_commit_is_on_the_disk_before_it_is_answered(tmp_path: Path) -> 
         ]
     )
     await store.close()
-    assert settings == ["wal", 2]
+    assert ["wal", 2] == settings
 
 
 async def test_the_store_tells_the_time_of_its_clock(tmp_path: Path) -> None:
@@ -156,9 +156,9 @@ async def test_the_store_tells_the_time_of_its_clock(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path}/rejoinder.db", clock=lambda: seconds)
     await store.open()
     await stored(store, operation_id="later", due_time=1001 * SECOND)
-    assert (await store.now(), await due_ids(store)) == (1000 * SECOND, [])
+    assert (1000 * SECOND, []) == (await store.now(), await due_ids(store))
     seconds = 1001.0
-    assert await due_ids(store) == ["later"]
+    assert ["later"] == await due_ids(store)
     await store.close()
 
 
@@ -193,7 +193,7 @@ async def test_the_event_loop_and_readers_go_on_while_a_decision_takes_its_time(
         return Writes()
 
     deciding = asyncio.create_task(store.transact(ByKey([]), decide))
-    assert await store.read([]) == []
+    assert [] == await store.read([])
     assert not deciding.done()
     may_go.set()
     await deciding

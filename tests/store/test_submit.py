@@ -21,11 +21,11 @@ async def test_a_new_operation_comes_with_its_first_transition(store: Store) -> 
 async def test_a_new_operation_comes_with_its_request(store: Store) -> None:
     given = acceptance(request=b"\x00\xff payload")
     await stored_all(store, given)
-    assert await store.requests([(given.operation.namespace, given.operation.uid)]) == [b"\x00\xff payload"]
+    assert [b"\x00\xff payload"] == await store.requests([(given.operation.namespace, given.operation.uid)])
 
 
 async def test_an_empty_batch_stores_nothing(store: Store) -> None:
-    assert await store.submit([]) == []
+    assert [] == await store.submit([])
 
 
 async def test_a_batch_answers_in_its_own_order(store: Store) -> None:
@@ -76,7 +76,7 @@ async def test_of_two_with_one_request_id_in_a_batch_the_first_is_stored(store: 
 async def test_of_two_with_one_operation_id_in_a_batch_one_is_stored(store: Store) -> None:
     batch = [acceptance(operation_id="same"), acceptance(operation_id="same")]
     submissions = await store.submit(batch)
-    assert sorted(each.is_new for each in submissions) == [False, True]
+    assert [False, True] == sorted(each.is_new for each in submissions)
     assert submissions[0].operation == submissions[1].operation
 
 
@@ -84,7 +84,7 @@ async def test_what_is_not_new_does_not_hinder_the_rest_of_its_batch(store: Stor
     first = await stored(store, request_id="same")
     batch = [acceptance(), acceptance(request_id="same"), acceptance(operation_id=first.operation_id), acceptance()]
     submissions = await store.submit(batch)
-    assert [each.is_new for each in submissions] == [True, False, False, True]
+    assert [True, False, False, True] == [each.is_new for each in submissions]
     assert batch[3].operation == await read_one(store, batch[3].operation.key)
 
 
@@ -92,8 +92,8 @@ async def test_what_is_not_new_leaves_no_history_and_no_request(store: Store) ->
     await stored(store, request_id="same")
     again = acceptance(request_id="same")
     await store.submit([again])
-    assert await store.history([HistorySpan(again.operation.namespace, again.operation.uid, 0, 10)]) == [[]]
-    assert await store.requests([(again.operation.namespace, again.operation.uid)]) == [None]
+    assert [[]] == await store.history([HistorySpan(again.operation.namespace, again.operation.uid, 0, 10)])
+    assert [None] == await store.requests([(again.operation.namespace, again.operation.uid)])
 
 
 async def test_a_tombstone_keeps_its_request_id(store: Store) -> None:

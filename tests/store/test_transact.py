@@ -54,13 +54,13 @@ async def test_reported_has_keys_and_what_runs_in_workers_once_each(store: Store
 async def test_reported_leaves_out_what_has_ended_in_a_worker(store: Store) -> None:
     running = await changed(store, await stored(store), lambda it: granted(it, worker="one"))
     ended = await changed(store, running, lambda it: moved(it, state=State.SUCCEEDED))
-    assert await selected(store, Reported([], ["one"])) == []
+    assert [] == await selected(store, Reported([], ["one"]))
     assert [ended] == await selected(store, Reported([ended.key], []))
 
 
 async def test_reported_leaves_out_tombstones(store: Store) -> None:
     tombstone = await changed(store, await stored(store), lambda it: purged(it, at=BEGIN))
-    assert await selected(store, Reported([tombstone.key], [])) == []
+    assert [] == await selected(store, Reported([tombstone.key], []))
 
 
 async def test_expired_has_the_earliest_of_the_states_first(store: Store) -> None:
@@ -68,14 +68,14 @@ async def test_expired_has_the_earliest_of_the_states_first(store: Store) -> Non
         await stored(store, operation_id=name, expire_time=expire_time)
     await stored(store, operation_id="ended", expire_time=15, state=State.FAILED)
     await stored(store, operation_id="other", expire_time=1, state=State.CANCELLED)
-    assert ids(await selected(store, Expired([State.ACCEPTED, State.FAILED], 20, 10))) == ["b", "ended", "c"]
-    assert ids(await selected(store, Expired([State.FAILED, State.ACCEPTED], 20, 2))) == ["b", "ended"]
+    assert ["b", "ended", "c"] == ids(await selected(store, Expired([State.ACCEPTED, State.FAILED], 20, 10)))
+    assert ["b", "ended"] == ids(await selected(store, Expired([State.FAILED, State.ACCEPTED], 20, 2)))
 
 
 async def test_expired_has_tombstones(store: Store) -> None:
     ended = await stored(store, state=State.FAILED, expire_time=10)
     tombstone = await changed(store, ended, lambda it: purged(it, at=BEGIN, expire_time=20))
-    assert await selected(store, Expired([State.FAILED], 19, 10)) == []
+    assert [] == await selected(store, Expired([State.FAILED], 19, 10))
     assert [tombstone] == await selected(store, Expired([State.FAILED], 20, 10))
 
 
@@ -83,9 +83,9 @@ async def test_lapsed_has_what_runs_with_an_earlier_lease(store: Store) -> None:
     _waiting, *running = await stored_all(store, *(acceptance(operation_id=name) for name in "abcd"))
     leases = {operation.key: 10 + index for index, operation in enumerate(running)}
     await change(store, running, lambda it: granted(it, lease_time=leases[it.key]))
-    assert await selected(store, Lapsed(10, 10)) == []
-    assert ids(await selected(store, Lapsed(12, 10))) == ["b", "c"]
-    assert ids(await selected(store, Lapsed(12, 1))) == ["b"]
+    assert [] == await selected(store, Lapsed(10, 10))
+    assert ["b", "c"] == ids(await selected(store, Lapsed(12, 10)))
+    assert ["b"] == ids(await selected(store, Lapsed(12, 1)))
 
 
 async def test_a_change_is_read_again(store: Store) -> None:
@@ -172,26 +172,26 @@ async def test_a_lease_of_what_does_not_run_changes_nothing(store: Store) -> Non
 async def test_a_purge_leaves_the_tombstone_alone(store: Store) -> None:
     before = await stored(store, labels={"team": "blue"})
     tombstone = await changed(store, before, lambda it: purged(it, at=BEGIN))
-    assert (tombstone.purged_time, tombstone.labels) == (BEGIN, {})
+    assert (BEGIN, {}) == (tombstone.purged_time, tombstone.labels)
     assert tombstone == await read_one(store, before.key)
-    assert await store.requests([(before.namespace, before.uid)]) == [None]
-    assert await store.history([HistorySpan(before.namespace, before.uid, 0, 9)]) == [[]]
+    assert [None] == await store.requests([(before.namespace, before.uid)])
+    assert [[]] == await store.history([HistorySpan(before.namespace, before.uid, 0, 9)])
 
 
 async def test_a_purge_touches_no_other_operation(store: Store) -> None:
     before, other = await stored_all(store, acceptance(uid="same"), acceptance(uid="same", namespace="other"))
     await changed(store, before, lambda it: purged(it, at=BEGIN))
-    assert await store.requests([(other.namespace, other.uid)]) == [b"request"]
+    assert [b"request"] == await store.requests([(other.namespace, other.uid)])
     [history] = await store.history([HistorySpan(other.namespace, other.uid, 0, 9)])
-    assert len(history) == 1
+    assert 1 == len(history)
 
 
 async def test_a_removal_leaves_nothing(store: Store) -> None:
     before = await stored(store)
     await store.transact(ByKey([before.key]), lambda rows, _moment: Writes(changes=[Change(rows[0], None)]))
     assert await read_one(store, before.key) is None
-    assert await store.requests([(before.namespace, before.uid)]) == [None]
-    assert await store.history([HistorySpan(before.namespace, before.uid, 0, 9)]) == [[]]
+    assert [None] == await store.requests([(before.namespace, before.uid)])
+    assert [[]] == await store.history([HistorySpan(before.namespace, before.uid, 0, 9)])
 
 
 async def test_what_was_removed_may_come_again(store: Store) -> None:

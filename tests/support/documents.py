@@ -32,7 +32,7 @@ def blocks(text: str) -> list[Block]:
 def section(text: str, heading: str) -> str:
     """Return what stands below a heading, up to the next one of its level or above."""
     found = [match for match in _HEADING.finditer(_FENCE.sub(_blanked, text)) if match[2] == heading]
-    assert len(found) == 1, f"{len(found)} headings {heading!r}"
+    assert 1 == len(found), f"{len(found)} headings {heading!r}"
     [begin] = found
     level = len(begin[1])
     for match in _HEADING.finditer(_FENCE.sub(_blanked, text), begin.end()):

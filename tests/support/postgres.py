@@ -126,7 +126,7 @@ class PostgresCluster:
             self.url(database),
         ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
+        assert 0 == done.returncode, done.stderr
         return done.stdout.strip()
 
     def new_database(self, *, is_migrated: bool = True) -> str:
@@ -174,7 +174,7 @@ class PostgresCluster:
             user=self._account,
             extra_groups=None if self._account is None else [],
         )
-        assert done.returncode == 0, done.stderr
+        assert 0 == done.returncode, done.stderr
 
     def _ensure_template(self) -> None:
         if self.sql(f"SELECT count(*) FROM pg_database WHERE datname = '{_TEMPLATE}'") == "0":

@@ -27,11 +27,11 @@ class RecordedToken:
         self.fate = "held"
 
     def spend(self) -> None:
-        assert self.fate == "held"
+        assert "held" == self.fate
         self.fate = "spent"
 
     def give_back(self) -> None:
-        assert self.fate == "held"
+        assert "held" == self.fate
         self.fate = "given back"
 
 

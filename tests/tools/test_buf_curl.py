@@ -71,7 +71,7 @@ def test_reflection_describes_what_the_document_describes_and_the_error_details(
     described = re.findall(r"describe (\S+)", read(DOCUMENT))
     details = [f"google.rpc.{name}" for name in ("Status", "ErrorInfo", "BadRequest", "RetryInfo")]
 
-    assert len(described) == 3
+    assert 3 == len(described)
     assert [] == [symbol for symbol in described + details if not _is_reflected(echo_server.address, symbol)]
 
 
@@ -90,8 +90,8 @@ def test_the_document_s_two_commands_ask_the_same() -> None:
     for block in blocks(read(DOCUMENT)):
         if block.language == "sh" and "describe" not in block.text and "list" not in block.text:
             by_grpcurl, by_buf = map(shlex.split, block.text.strip().splitlines())
-            assert by_grpcurl[:2] == ["grpcurl", "-plaintext"]
-            assert by_buf[:4] == ["buf", "curl", "--protocol", "grpc"]
+            assert ["grpcurl", "-plaintext"] == by_grpcurl[:2]
+            assert ["buf", "curl", "--protocol", "grpc"] == by_buf[:4]
             *data, address, method = by_grpcurl[2:]
             assert [*data, f"http://{address}/{method}"] == by_buf[4:]
 

@@ -268,7 +268,7 @@ def _way_back(done: Done) -> list[str]:
     told, command = done.errors.splitlines()[-2:]
     assert "Come back with:" in told
     name, *arguments = shlex.split(command)
-    assert name == "rejoinder"
+    assert "rejoinder" == name
     return arguments
 
 

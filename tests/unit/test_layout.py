@@ -72,7 +72,7 @@ def importers_of(libraries: set[str], *, among: list[tuple[str, Path]]) -> set[s
 
 
 def test_each_package_is_found() -> None:
-    assert [package for package in PACKAGES if not list(modules_of(package))] == []
+    assert [] == [package for package in PACKAGES if not list(modules_of(package))]
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -115,7 +115,7 @@ def test_a_worker_loads_neither_server_nor_grpc_nor_a_database_driver() -> None:
     )
     program += "print(*sorted({'grpc', 'rejoinder_server', 'asyncpg', 'sqlite3'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.split() == []
+    assert [] == done.stdout.split()
 
 
 def reads_of_the_environment(tree: ast.AST) -> Iterator[int]:
@@ -137,7 +137,7 @@ def test_nothing_reads_the_environment_when_imported() -> None:
     readers = [
         f"{module}:{line}" for module, path in WRITTEN for line in reads_of_the_environment(ast.parse(path.read_text()))
     ]
-    assert readers == []
+    assert [] == readers
 
 
 @pytest.mark.parametrize("folder", ["proto", "server", "workers", "clients", "clients/python"])

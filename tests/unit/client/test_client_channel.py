@@ -25,15 +25,15 @@ def test_one_target_is_left_to_grpc(target: str) -> None:
 
 
 def test_several_servers_are_looked_up() -> None:
-    assert make_target("localhost:1, 127.0.0.2:2") == "ipv4:127.0.0.1:1,127.0.0.2:2"
+    assert "ipv4:127.0.0.1:1,127.0.0.2:2" == make_target("localhost:1, 127.0.0.2:2")
 
 
 def test_addresses_of_both_families_become_one_family() -> None:
-    assert make_target("127.0.0.1:1,[::1]:2") == "ipv6:[::ffff:7f00:1]:1,[::1]:2"
+    assert "ipv6:[::ffff:7f00:1]:1,[::1]:2" == make_target("127.0.0.1:1,[::1]:2")
 
 
 def test_a_name_that_cannot_be_looked_up_is_passed_over() -> None:
-    assert make_target("nowhere.invalid:1,127.0.0.1:2") == "ipv4:127.0.0.1:2"
+    assert "ipv4:127.0.0.1:2" == make_target("nowhere.invalid:1,127.0.0.1:2")
 
 
 def test_no_name_at_all_is_unavailable() -> None:
@@ -48,4 +48,4 @@ def test_a_server_of_a_list_needs_a_port(server: str) -> None:
 
 
 def test_spaces_and_empty_parts_of_a_list_are_ignored() -> None:
-    assert split_servers(" a:1 ,, b:2,") == ["a:1", "b:2"]
+    assert ["a:1", "b:2"] == split_servers(" a:1 ,, b:2,")

@@ -61,7 +61,7 @@ def test_submit_sends_what_was_typed(service: ScriptedService, run: Run) -> None
         *("--label", "k=v=w", "--label", "l=", "--priority", "-5", "--delay", "1m30s", "--namespace", "team"),
         *("--total-timeout", "1h", "--max-attempts", "2", "-o", "json"),
     )
-    assert (result.exit_code, json.loads(result.stdout)["operation_id"], result.stderr) == (0, "op", "")
+    assert (0, "op", "") == (result.exit_code, json.loads(result.stdout)["operation_id"], result.stderr)
     request = service.seen("Submit")[0]
     expected = operation_service_pb2.SubmitRequest(
         namespace="team",
@@ -81,13 +81,13 @@ def test_submit_sends_what_was_typed(service: ScriptedService, run: Run) -> None
 
 def test_submit_reads_standard_input(service: ScriptedService, run: Run) -> None:
     run("submit", "demo.work", "-", input='{"from":"stdin"}')
-    assert service.seen("Submit")[0].payload.json == '{"from":"stdin"}'
+    assert '{"from":"stdin"}' == service.seen("Submit")[0].payload.json
 
 
 def test_submit_reads_a_file(service: ScriptedService, run: Run, tmp_path: Path) -> None:
     (tmp_path / "request.json").write_text('"é"', encoding="utf-8")
     run("submit", "demo.work", f"@{tmp_path / 'request.json'}")
-    assert service.seen("Submit")[0].payload.json == '"é"'
+    assert '"é"' == service.seen("Submit")[0].payload.json
 
 
 def test_submit_and_wait_prints_the_operation_and_tells_its_progress_on_stderr(
@@ -95,26 +95,26 @@ def test_submit_and_wait_prints_the_operation_and_tells_its_progress_on_stderr(
 ) -> None:
     service.stream(snapshot(1), progress(2, 3, 10), DONE)
     result = run("submit", "demo.work", "--wait", "-o", "json")
-    assert (result.exit_code, json.loads(result.stdout)["result"]) == (0, {"json": {"n": 1}})
-    assert result.stderr.splitlines() == ["op  RUNNING", "op  30% 3/10 pages: reading", "op  SUCCEEDED"]
+    assert (0, {"json": {"n": 1}}) == (result.exit_code, json.loads(result.stdout)["result"])
+    assert ["op  RUNNING", "op  30% 3/10 pages: reading", "op  SUCCEEDED"] == result.stderr.splitlines()
 
 
 def test_watch_prints_each_update_as_one_json_line(service: ScriptedService, run: Run) -> None:
     service.stream(snapshot(1), heartbeat(1), progress(2), DONE)
     result = run("watch", "op", "-o", "json")
-    assert [json.loads(line)["kind"] for line in result.stdout.splitlines()] == ["snapshot", "progress", "transition"]
-    assert result.stderr == ""
+    assert ["snapshot", "progress", "transition"] == [json.loads(line)["kind"] for line in result.stdout.splitlines()]
+    assert "" == result.stderr
 
 
 def test_watch_prints_each_update_as_one_line(service: ScriptedService, run: Run) -> None:
     service.stream(snapshot(1), progress(2, 5, 10), DONE)
     lines = run("watch", "op").stdout.splitlines()
-    assert [line.strip() for line in lines] == [
+    assert [
         "RUNNING",
         "PROGRESS  50% 5/10 pages: reading",
         "SUCCEEDED  SUCCEEDED  attempt 1",
         '{"n":1}',
-    ]
+    ] == [line.strip() for line in lines]
 
 
 def test_a_lost_connection_is_told_once_and_the_watch_goes_on(service: ScriptedService, run: Run) -> None:
@@ -122,7 +122,7 @@ def test_a_lost_connection_is_told_once_and_the_watch_goes_on(service: ScriptedS
         service.stream(snapshot(1), Fail(grpc.StatusCode.UNAVAILABLE, "Busy (STORE_UNAVAILABLE)", [error_info("X")]))
     service.stream(DONE)
     result = run("wait", "op", "-o", "json")
-    assert result.exit_code == 0
+    assert 0 == result.exit_code
     assert (result.stderr.splitlines()) == [
         "op  RUNNING",
         "connection lost, resuming: Busy (STORE_UNAVAILABLE) (X)",
@@ -136,7 +136,7 @@ def test_watch_from_a_cursor_at_the_end_answers_how_it_ended(service: ScriptedSe
     service.answer("GetStatus", ended, ended)
     service.stream(heartbeat(9))
     service.stream(snapshot(9, State.STATE_FAILED))
-    assert ((result := run("watch", "op", "--cursor", "c9")).exit_code, result.stdout) == (1, "")
+    assert (1, "") == ((result := run("watch", "op", "--cursor", "c9")).exit_code, result.stdout)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_an_error_is_one_line_with_its_reason(
 def test_a_wait_that_times_out_exits_with_124(service: ScriptedService, run: Run) -> None:
     service.stream(snapshot(1), Hang())
     result = run("wait", "op", "--timeout", "100ms")
-    assert result.exit_code == 124
+    assert 124 == result.exit_code
     assert "it goes on" in result.stderr
 
 
@@ -186,7 +186,7 @@ def test_no_server_is_one_line_and_exit_4() -> None:
     with serve() as gone:
         address = gone.address
     result = CliRunner().invoke(program, ["--server", address, "types"])
-    assert (result.exit_code, result.stdout) == (4, "")
+    assert (4, "") == (result.exit_code, result.stdout)
     assert f"rejoinder: no server answers at {address}" in result.stderr
 
 
@@ -206,14 +206,14 @@ def test_no_server_is_one_line_and_exit_4() -> None:
 )
 def test_bad_usage_is_said_on_stderr_with_exit_2(run: Run, arguments: list[str]) -> None:
     result = run(*arguments)
-    assert (result.exit_code, result.stdout) == (2, "")
+    assert (2, "") == (result.exit_code, result.stdout)
     assert result.stderr
 
 
 def test_what_is_typed_wins_over_the_variable_wherever_it_stands(service: ScriptedService) -> None:
     runner = CliRunner(env={"REJOINDER_SERVER": "localhost:1"})
     for arguments in (["--server", service.address, "get", "op"], ["get", "op", "--server", service.address]):
-        assert runner.invoke(program, arguments).exit_code == 0
+        assert 0 == runner.invoke(program, arguments).exit_code
 
 
 def test_get_prints_what_is_known_and_nothing_that_steers_a_terminal(service: ScriptedService, run: Run) -> None:
@@ -229,29 +229,29 @@ def test_get_prints_what_is_known_and_nothing_that_steers_a_terminal(service: Sc
 def test_cancel_sends_the_reason(service: ScriptedService, run: Run) -> None:
     answer = operation_service_pb2.CancelOperationResponse(operation=operation(State.STATE_CANCELLED))
     service.answer("CancelOperation", answer)
-    assert run("cancel", "op", "--reason", "why").exit_code == 0
-    assert service.seen("CancelOperation")[0].reason == "why"
+    assert 0 == run("cancel", "op", "--reason", "why").exit_code
+    assert "why" == service.seen("CancelOperation")[0].reason
 
 
 def test_list_prints_a_line_for_each_and_stops_at_the_limit(service: ScriptedService, run: Run) -> None:
     found = [operation(operation_id=f"op-{n}") for n in range(3)]
     answer = operation_service_pb2.ListOperationsResponse(operations=found, next_page_token="t")
     service.answer("ListOperations", answer, answer)
-    assert len(run("list", "--limit", "2", "--state", "running").stdout.splitlines()) == 3
+    assert 3 == len(run("list", "--limit", "2", "--state", "running").stdout.splitlines())
     lines = run("list", "--limit", "2", "-o", "json").stdout.splitlines()
-    assert [json.loads(line)["operation_id"] for line in lines] == ["op-0", "op-1"]
-    assert list(service.seen("ListOperations")[0].states) == [operation_pb2.Operation.STATE_RUNNING]
+    assert ["op-0", "op-1"] == [json.loads(line)["operation_id"] for line in lines]
+    assert [operation_pb2.Operation.STATE_RUNNING] == list(service.seen("ListOperations")[0].states)
 
 
 def test_types_prints_who_serves_what(service: ScriptedService, run: Run) -> None:
     kind = operation_pb2.OperationType(name="demo.work", queue="q", live_workers=2, free_slots=3, total_slots=8)
     service.answer("ListTypes", operation_service_pb2.ListTypesResponse(types=[kind]))
-    assert run("types").stdout.splitlines()[1].split() == ["demo.work", "q", "2", "3/8", "0"]
+    assert ["demo.work", "q", "2", "3/8", "0"] == run("types").stdout.splitlines()[1].split()
 
 
 def test_delete_prints_nothing(service: ScriptedService, run: Run) -> None:
     service.answer("DeleteOperation", operation_service_pb2.DeleteOperationResponse())
-    assert ((result := run("delete", "op")).exit_code, result.output) == (0, "")
+    assert (0, "") == ((result := run("delete", "op")).exit_code, result.output)
 
 
 def test_version_is_printed(run: Run) -> None:
@@ -271,6 +271,6 @@ def test_ctrl_c_detaches_and_says_how_to_come_back(service: ScriptedService) -> 
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert 130 == process.returncode
     expected = f"  rejoinder watch op --server {service.address} --namespace team --cursor c2"
     assert ["Detached; operation op goes on. Come back with:", expected] == errors.splitlines()

@@ -70,4 +70,4 @@ def test_lines_tell_progress_at_most_once_a_second(capsys: pytest.CaptureFixture
 def test_lines_tell_nothing_that_standard_output_tells_already(capsys: pytest.CaptureFixture[str]) -> None:
     lines = Lines(lambda: 0.0, tells=False, server="here:1")
     lines.update(running(1))
-    assert capsys.readouterr().err == ""
+    assert "" == capsys.readouterr().err

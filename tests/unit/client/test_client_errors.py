@@ -75,7 +75,7 @@ def test_an_error_carries_reason_details_violations_and_retry_after() -> None:
         error.violations,
         error.retry_after,
     )
-    assert error.details[0]["@type"] == "type.googleapis.com/google.rpc.ErrorInfo"
+    assert "type.googleapis.com/google.rpc.ErrorInfo" == error.details[0]["@type"]
 
 
 def test_a_detail_of_unknown_type_is_kept_as_base64() -> None:
@@ -111,7 +111,7 @@ def test_an_end_without_success_raises_its_class_with_the_operation(
 
 def test_errors_survive_pickling() -> None:
     error = pickle.loads(pickle.dumps(WaitTimeout("op", seconds=5)))
-    assert (error.operation_id, error.reason) == ("op", "WAIT_TIMEOUT")
+    assert ("op", "WAIT_TIMEOUT") == (error.operation_id, error.reason)
 
 
 def test_the_tree_is_as_the_docstring_draws_it() -> None:

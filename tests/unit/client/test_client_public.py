@@ -22,7 +22,7 @@ def test_all_names_exactly_what_the_package_offers() -> None:
 def test_importing_the_sdk_imports_neither_click_nor_rich() -> None:
     program = "import sys, rejoinder_client; print({'click', 'rich', 'grpc_status'} & set(sys.modules))"
     assert (
-        subprocess.run([sys.executable, "-c", program], check=True, text=True, capture_output=True).stdout == "set()\n"
+        "set()\n" == subprocess.run([sys.executable, "-c", program], check=True, text=True, capture_output=True).stdout
     )
 
 

@@ -70,12 +70,12 @@ def test_a_due_time_of_another_zone_is_the_same_instant() -> None:
 
 
 def test_a_request_id_is_made_when_none_is_given_and_differs_each_time() -> None:
-    assert len({submit().request_id, submit(request_id=None).request_id, ""}) == 3
+    assert 3 == len({submit().request_id, submit(request_id=None).request_id, ""})
 
 
 def test_what_is_left_out_stays_absent() -> None:
     request = submit(queue_timeout=None)
-    assert [name for name in ("timeouts", "retry_policy", "delay", "retention") if request.HasField(name)] == []
+    assert [] == [name for name in ("timeouts", "retry_policy", "delay", "retention") if request.HasField(name)]
 
 
 @pytest.mark.parametrize(

@@ -74,17 +74,17 @@ def test_a_watch_from_the_start_asks_for_it_until_it_has_a_cursor() -> None:
     assert watched.open().from_start
     watched.receive(transition(1, 1))
     watched.cut()
-    assert ((request := watched.reopen()).cursor, request.from_start) == ("c1", False)
+    assert ("c1", False) == ((request := watched.reopen()).cursor, request.from_start)
 
 
 def test_updates_are_shown_with_the_operation_as_known_then() -> None:
     watched = Watched()
     watched.open()
     shown = watched.receive(snapshot(1), progress(2, 5), transition(3, 2))
-    assert [(each.kind, each.revision) for each in shown] == [("snapshot", 1), ("progress", 2), ("transition", 3)]
-    assert [
+    assert [("snapshot", 1), ("progress", 2), ("transition", 3)] == [(each.kind, each.revision) for each in shown]
+    assert [None, 5, None] == [
         each.operation.progress.completed if each.operation and each.operation.progress else None for each in shown
-    ] == [None, 5, None]
+    ]
 
 
 def test_the_watch_ends_after_the_terminal_update() -> None:
@@ -106,11 +106,11 @@ def test_a_replayed_transition_is_shown_as_it_was_though_the_operation_is_furthe
     watched.open()
     ended = operation(SUCCEEDED, revision=2, attempt=1, result=None)
     shown = watched.receive(transition(1, 1, sent_as=ended), transition(2, 2, SUCCEEDED))
-    assert [
+    assert [("RUNNING", 1, False), ("SUCCEEDED", 2, True)] == [
         (each.operation.state, each.operation.revision, each.operation.result is not None)
         for each in shown
         if each.operation
-    ] == [("RUNNING", 1, False), ("SUCCEEDED", 2, True)]
+    ]
     assert watched.is_over()
 
 
@@ -120,7 +120,7 @@ def test_a_cut_resumes_from_the_last_cursor(code: str) -> None:
     watched.open()
     watched.receive(snapshot(1), progress(2))
     watched.cut(code)
-    assert watched.reopen().cursor == "c2"
+    assert "c2" == watched.reopen().cursor
 
 
 def test_an_answer_is_raised() -> None:
@@ -135,10 +135,10 @@ def test_an_ok_without_a_terminal_state_is_a_cut() -> None:
     watched.open()
     watched.receive(snapshot(1))
     watched.end()
-    assert watched.pause().interruption.cause.reason == "STREAM_CUT"
-    assert watched.open().cursor == ""  # looks where the operation stands
-    assert watched.receive(snapshot(1)) == []
-    assert watched.open().cursor == "c1"
+    assert "STREAM_CUT" == watched.pause().interruption.cause.reason
+    assert "" == watched.open().cursor  # looks where the operation stands
+    assert [] == watched.receive(snapshot(1))
+    assert "c1" == watched.open().cursor
 
 
 def test_an_ok_before_anything_was_heard_begins_again() -> None:
@@ -146,7 +146,7 @@ def test_an_ok_before_anything_was_heard_begins_again() -> None:
     watched.open()
     watched.end()
     watched.reopen()
-    assert len(watched.receive(snapshot(1))) == 1
+    assert 1 == len(watched.receive(snapshot(1)))
 
 
 def test_a_watch_from_a_cursor_at_the_terminal_state_shows_nothing_and_ends() -> None:
@@ -155,7 +155,7 @@ def test_a_watch_from_a_cursor_at_the_terminal_state_shows_nothing_and_ends() ->
     watched.receive(heartbeat(9))
     watched.end()
     watched.reopen()
-    assert watched.receive(snapshot(9, SUCCEEDED)) == []
+    assert [] == watched.receive(snapshot(9, SUCCEEDED))
     assert watched.is_over()
 
 
@@ -165,9 +165,9 @@ def test_a_terminal_state_past_the_cursor_is_still_fetched_after_a_cut() -> None
     watched.receive(heartbeat(8))
     watched.end()
     watched.reopen()
-    assert watched.receive(snapshot(9, SUCCEEDED)) == []
-    assert watched.open().cursor == "c8"
-    assert [each.revision for each in watched.receive(transition(9, 3, SUCCEEDED))] == [9]
+    assert [] == watched.receive(snapshot(9, SUCCEEDED))
+    assert "c8" == watched.open().cursor
+    assert [9] == [each.revision for each in watched.receive(transition(9, 3, SUCCEEDED))]
 
 
 def test_a_second_silent_ok_is_believed_when_the_operation_has_ended() -> None:
@@ -185,15 +185,15 @@ def test_nothing_that_is_not_newer_is_shown_or_moves_the_cursor(old: WatchStatus
     watched = Watched()
     watched.open()
     watched.receive(snapshot(1), transition(5, 2))
-    assert watched.receive(old) == []
+    assert [] == watched.receive(old)
     watched.cut()
-    assert watched.reopen().cursor == "c5"
+    assert "c5" == watched.reopen().cursor
 
 
 def test_a_transition_that_repeats_a_sequence_is_not_shown() -> None:
     watched = Watched()
     watched.open()
-    assert len(watched.receive(transition(5, 2), transition(6, 2))) == 1
+    assert 1 == len(watched.receive(transition(5, 2), transition(6, 2)))
 
 
 def test_a_gap_snapshot_starts_anew_even_with_a_lower_revision() -> None:
@@ -203,15 +203,15 @@ def test_a_gap_snapshot_starts_anew_even_with_a_lower_revision() -> None:
     watched.cut()
     watched.reopen()
     shown = watched.receive(snapshot(3, gap=True), snapshot(3, gap=True), transition(4, 2))
-    assert [(each.kind, each.revision, each.gap) for each in shown] == [("snapshot", 3, True), ("transition", 4, False)]
+    assert [("snapshot", 3, True), ("transition", 4, False)] == [(each.kind, each.revision, each.gap) for each in shown]
 
 
 def test_a_hole_between_transitions_resumes_before_it() -> None:
     watched = Watched()
     watched.open()
-    assert len(watched.receive(transition(1, 1), transition(5, 3))) == 1
-    assert watched.reopen().cursor == "c1"
-    assert len(watched.receive(transition(3, 2), transition(5, 3))) == 2
+    assert 1 == len(watched.receive(transition(1, 1), transition(5, 3)))
+    assert "c1" == watched.reopen().cursor
+    assert 2 == len(watched.receive(transition(3, 2), transition(5, 3)))
 
 
 def test_a_hole_that_a_resume_does_not_fill_is_raised() -> None:
@@ -221,13 +221,13 @@ def test_a_hole_that_a_resume_does_not_fill_is_raised() -> None:
     watched.reopen()
     with pytest.raises(RejoinderError, match="hole") as caught:
         watched.receive(transition(5, 3))
-    assert caught.value.code == "DATA_LOSS"
+    assert "DATA_LOSS" == caught.value.code
 
 
 def test_a_hole_before_the_first_transition_of_a_whole_history_is_noticed() -> None:
     watched = Watched(from_start=True)
     watched.open()
-    assert watched.receive(transition(2, 2)) == []
+    assert [] == watched.receive(transition(2, 2))
 
 
 def test_heartbeats_are_shown_only_on_request() -> None:
@@ -243,7 +243,7 @@ def test_a_heartbeat_of_another_revision_does_not_move_the_cursor() -> None:
     watched.open()
     watched.receive(snapshot(3), heartbeat(5), heartbeat(2))
     watched.cut()
-    assert watched.reopen().cursor == "c3"
+    assert "c3" == watched.reopen().cursor
 
 
 def test_silence_of_two_and_a_half_heartbeats_is_a_cut() -> None:
@@ -252,22 +252,22 @@ def test_silence_of_two_and_a_half_heartbeats_is_a_cut() -> None:
     watched.receive(snapshot(1), heartbeat(1, interval=timedelta(seconds=4)))
     assert Read(10.0) == watched.machine.next()
     watched.machine.silent()
-    assert watched.pause().interruption.cause.reason == "SILENT"
+    assert "SILENT" == watched.pause().interruption.cause.reason
 
 
 def test_a_drain_resumes_after_the_time_that_it_names() -> None:
     watched = Watched()
     watched.open()
     watched.receive(snapshot(1), drain(1, retry_after=timedelta(seconds=3)))
-    assert watched.pause().seconds == 3.25
-    assert watched.open().cursor == "c1"
+    assert 3.25 == watched.pause().seconds
+    assert "c1" == watched.open().cursor
 
 
 def test_a_retry_after_is_waited_for() -> None:
     watched = Watched()
     watched.open()
     watched.cut("RESOURCE_EXHAUSTED", retry_after=timedelta(seconds=7))
-    assert watched.pause().seconds == 7.25
+    assert 7.25 == watched.pause().seconds
 
 
 def test_the_backoff_doubles_to_its_bound() -> None:
@@ -277,7 +277,7 @@ def test_the_backoff_doubles_to_its_bound() -> None:
         watched.open()
         watched.cut()
         seconds.append(watched.pause().seconds)
-    assert seconds == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+    assert [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0] == seconds
 
 
 @pytest.mark.parametrize(
@@ -312,14 +312,14 @@ def test_the_timeout_raises_with_the_operation_id_and_bounds_every_wait() -> Non
     watched.now += 5
     with pytest.raises(WaitTimeout) as caught:
         watched.machine.silent()
-    assert caught.value.operation_id == "op"
+    assert "op" == caught.value.operation_id
 
 
 def test_a_pause_ends_at_the_timeout() -> None:
     watched = Watched(timeout=5)
     watched.open()
     watched.cut(retry_after=timedelta(seconds=60))
-    assert watched.pause().seconds == 5.0
+    assert 5.0 == watched.pause().seconds
 
 
 def test_the_last_error_is_raised_when_nothing_was_heard_for_the_budget() -> None:

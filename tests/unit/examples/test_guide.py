@@ -14,5 +14,5 @@ def test_the_guides_python_is_one_module_that_a_worker_loads(tmp_path: Path) -> 
     snippets = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(), flags=re.MULTILINE | re.DOTALL)
     (tmp_path / "guide.py").write_text("\n".join(snippets))
     done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert done.stderr == ""
-    assert done.stdout.split() == ["feeds.poll", "mail.send", "orders.confirm", "reports.generate"]
+    assert "" == done.stderr
+    assert ["feeds.poll", "mail.send", "orders.confirm", "reports.generate"] == done.stdout.split()

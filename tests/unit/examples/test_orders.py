@@ -61,20 +61,20 @@ def test_a_bad_value_rejects_its_row(tmp_path: Path, good: str, bad: str, column
 
 
 def test_a_row_that_is_cut_short_is_rejected(tmp_path: Path) -> None:
-    assert [each["column"] for each in problems_of(tmp_path, "A-1")] == ["date"]
+    assert ["date"] == [each["column"] for each in problems_of(tmp_path, "A-1")]
 
 
 def test_the_sample_has_six_bad_rows(tmp_path: Path) -> None:
     source = shutil.copy(SAMPLE, tmp_path)
     result = import_orders(Context("op"), ImportRequest(str(source)))
-    assert (result.rows, result.accepted, result.rejected) == (60, 54, 6)
+    assert (60, 54, 6) == (result.rows, result.accepted, result.rejected)
 
 
 def test_progress_counts_rows(tmp_path: Path) -> None:
     seen: list[Progress] = []
     source = csv_file(tmp_path, HEADER, GOOD, GOOD)
     import_orders(Context("op", on_progress=seen.append), ImportRequest(str(source)))
-    assert [(each.completed, each.total, each.unit) for each in seen] == [(1, 2, "rows"), (2, 2, "rows")]
+    assert [(1, 2, "rows"), (2, 2, "rows")] == [(each.completed, each.total, each.unit) for each in seen]
 
 
 @pytest.mark.parametrize(
@@ -117,4 +117,4 @@ def test_it_stops_when_told_to_and_leaves_no_report(tmp_path: Path) -> None:
     source = csv_file(tmp_path, HEADER, GOOD)
     with pytest.raises(Cancelled):
         import_orders(Context("op", told_to_stop=lambda: True), ImportRequest(str(source)))
-    assert [each.name for each in tmp_path.iterdir()] == ["orders.csv"]
+    assert ["orders.csv"] == [each.name for each in tmp_path.iterdir()]

@@ -41,13 +41,13 @@ def test_a_folder_is_left_out_with_everything_below(tree: Path) -> None:
 def test_kinds_beyond_the_limit_are_added_up(tree: Path) -> None:
     result = count_tree(Context("op"), CountRequest([str(tree)], most_kinds=1))
     assert [KindCount(".py", 2, 2, 22), KindCount(OTHER_KINDS, 2, 3, 3)] == result.kinds
-    assert result.files == 4
+    assert 4 == result.files
 
 
 def test_progress_counts_files_up_to_their_number(tree: Path) -> None:
     seen: list[Progress] = []
     count_tree(Context("op", on_progress=seen.append), CountRequest([str(tree)]))
-    assert [(each.completed, each.total) for each in seen] == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+    assert [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)] == [(each.completed, each.total) for each in seen]
     assert {"files"} == {each.unit for each in seen}
 
 
@@ -61,11 +61,11 @@ def test_a_file_that_cannot_be_read_is_counted_as_such(tree: Path, monkeypatch: 
 
     monkeypatch.setattr(Path, "open", refuse)
     result = count_tree(Context("op"), CountRequest([str(tree)]))
-    assert (result.files, result.unreadable) == (3, 1)
+    assert (3, 1) == (result.files, result.unreadable)
 
 
 def test_names_of_any_bytes_are_shown_printably() -> None:
-    assert printable("caf\udce9 \x1b[1m") == "caf? ?[1m"
+    assert "caf? ?[1m" == printable("caf\udce9 \x1b[1m")
 
 
 @pytest.mark.parametrize(

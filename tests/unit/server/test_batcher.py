@@ -34,8 +34,8 @@ async def test_items_that_come_during_a_call_share_the_next_one() -> None:
     await eventually(lambda: calls.batches)
     others = [asyncio.create_task(batcher(item)) for item in (2, 3)]
     asyncio.get_running_loop().call_soon(calls.gate.set)
-    assert await asyncio.gather(first, *others) == [10, 20, 30]
-    assert calls.batches == [[1], [2, 3]]
+    assert [10, 20, 30] == await asyncio.gather(first, *others)
+    assert [[1], [2, 3]] == calls.batches
 
 
 async def test_a_batch_is_bounded() -> None:
@@ -43,7 +43,7 @@ async def test_a_batch_is_bounded() -> None:
     calls.gate.set()
     batcher = Batcher(calls, most=2)
     assert [10, 20, 30] == list(await asyncio.gather(batcher(1), batcher(2), batcher(3)))
-    assert max(len(batch) for batch in calls.batches) == 2
+    assert 2 == max(len(batch) for batch in calls.batches)
 
 
 async def test_one_bad_item_does_not_fail_its_neighbours() -> None:
@@ -51,7 +51,7 @@ async def test_one_bad_item_does_not_fail_its_neighbours() -> None:
     calls.gate.set()
     batcher = Batcher(calls, most=10)
     answers = await asyncio.gather(batcher(1), batcher(13), batcher(3), return_exceptions=True)
-    assert [answers[0], answers[2]] == [10, 30]
+    assert [10, 30] == [answers[0], answers[2]]
     assert isinstance(answers[1], DataRefused)
 
 
@@ -61,7 +61,7 @@ async def test_an_unavailable_store_fails_the_whole_batch_and_not_the_next() -> 
     batcher = Batcher(calls, most=10)
     with pytest.raises(StoreUnavailable):
         await asyncio.gather(batcher(99), batcher(1))
-    assert await batcher(2) == 20
+    assert 20 == await batcher(2)
 
 
 async def test_a_caller_that_is_cancelled_leaves_its_neighbours_answered() -> None:
@@ -71,5 +71,5 @@ async def test_a_caller_that_is_cancelled_leaves_its_neighbours_answered() -> No
     await eventually(lambda: calls.batches)
     gone.cancel()
     calls.gate.set()
-    assert await stays == 20
+    assert 20 == await stays
     await batcher.close()

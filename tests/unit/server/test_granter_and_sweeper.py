@@ -21,7 +21,7 @@ async def test_the_best_go_first(parts: Parts) -> None:
     await parts.submit("late")
     await parts.submit("urgent", priority=1)
     grants = await parts.grant(slots=3)
-    assert [grant.fence.operation_id for grant in grants] == ["urgent", "early", "late"]
+    assert ["urgent", "early", "late"] == [grant.fence.operation_id for grant in grants]
 
 
 async def test_a_claim_is_answered_after_its_grants_with_whether_more_remains(parts: Parts) -> None:
@@ -29,7 +29,7 @@ async def test_a_claim_is_answered_after_its_grants_with_whether_more_remains(pa
     await parts.submit("b")
     await parts.grant()
     connection, message = parts.broker.sent[-1]
-    assert (connection, message.claim_answer.granted, message.claim_answer.more) == (CONNECTION, 1, True)
+    assert (CONNECTION, 1, True) == (connection, message.claim_answer.granted, message.claim_answer.more)
 
 
 async def test_claims_that_come_together_share_the_work_evenly(parts: Parts) -> None:
@@ -41,7 +41,7 @@ async def test_claims_that_come_together_share_the_work_evenly(parts: Parts) -> 
     ]
     await parts.granter.answer(claims)
     to = [connection for connection, message in parts.broker.sent if message.HasField("grant")]
-    assert sorted(to) == ["worker-1", "worker-1", "worker-2", "worker-2"]
+    assert ["worker-1", "worker-1", "worker-2", "worker-2"] == sorted(to)
 
 
 async def test_a_grant_that_cannot_be_delivered_is_released_at_once(parts: Parts) -> None:
@@ -49,14 +49,14 @@ async def test_a_grant_that_cannot_be_delivered_is_released_at_once(parts: Parts
     await parts.submit("a")
     await parts.grant()
     operation = await parts.read("a")
-    assert (operation.state, operation.attempt, operation.failures) == (State.ACCEPTED, 1, 0)
+    assert (State.ACCEPTED, 1, 0) == (operation.state, operation.attempt, operation.failures)
 
 
 async def test_an_incomplete_claim_is_counted_and_harms_nothing(parts: Parts) -> None:
     await parts.submit("a")
     await parts.granter.answer([Claim(claim_id="claim", worker=WORKER)])
-    assert parts.metrics.registry.get_sample_value("rejoinder_claims_total", {"answer": "invalid"}) == 1
-    assert (await parts.read("a")).state == State.ACCEPTED
+    assert 1 == parts.metrics.registry.get_sample_value("rejoinder_claims_total", {"answer": "invalid"})
+    assert State.ACCEPTED == (await parts.read("a")).state
 
 
 async def test_a_claim_that_was_answered_is_not_answered_again(parts: Parts) -> None:
@@ -109,9 +109,9 @@ async def test_an_attempt_whose_lease_has_lapsed_by_the_watermark_is_lost_and_gr
     await parts.grant()
     await parts.keep_marking(35)
     await parts.sweeper.sweep()
-    assert [change.reason for change in (await parts.history("a"))[2:]] == [failure.WORKER_LOST]
+    assert [failure.WORKER_LOST] == [change.reason for change in (await parts.history("a"))[2:]]
     [grant] = await parts.grant()
-    assert grant.fence.attempt == 2
+    assert 2 == grant.fence.attempt
 
 
 async def test_no_attempt_is_lost_while_no_marker_is_recorded(parts: Parts) -> None:
@@ -121,7 +121,7 @@ async def test_no_attempt_is_lost_while_no_marker_is_recorded(parts: Parts) -> N
     await parts.grant()
     parts.advance(3600)
     await parts.sweeper.sweep()
-    assert (await parts.read("a")).state == State.RUNNING
+    assert State.RUNNING == (await parts.read("a")).state
 
 
 async def test_after_an_outage_a_worker_has_a_whole_lease_to_be_heard(parts: Parts) -> None:
@@ -136,7 +136,7 @@ async def test_after_an_outage_a_worker_has_a_whole_lease_to_be_heard(parts: Par
     await parts.recorder.record([heartbeat(grant.fence)])
     await parts.keep_marking(20)
     await parts.sweeper.sweep()
-    assert (await parts.read("a")).state == State.RUNNING
+    assert State.RUNNING == (await parts.read("a")).state
 
 
 async def test_an_attempt_that_takes_too_long_fails_and_its_worker_is_told(parts: Parts) -> None:
@@ -148,7 +148,7 @@ async def test_an_attempt_that_takes_too_long_fails_and_its_worker_is_told(parts
     await parts.sweeper.sweep()
     await parts.announcer.close()
     operation = await parts.read("a")
-    assert (operation.state, operation.failures) == (State.ACCEPTED, 1)
+    assert (State.ACCEPTED, 1) == (operation.state, operation.failures)
     assert [grant.fence] == list(parts.broker.sent[-1][1].stop.stale)
 
 
@@ -157,7 +157,7 @@ async def test_an_operation_that_no_worker_takes_in_time_is_timed_out(parts: Par
     parts.advance(11)
     await parts.sweeper.sweep()
     operation = await parts.read("a")
-    assert (operation.state, operation.error_reason) == (State.TIMED_OUT, failure.QUEUE_TIMEOUT)
+    assert (State.TIMED_OUT, failure.QUEUE_TIMEOUT) == (operation.state, operation.error_reason)
 
 
 async def test_a_terminal_operation_is_purged_after_its_retention_and_its_tombstone_later(parts: Parts) -> None:
@@ -169,7 +169,7 @@ async def test_a_terminal_operation_is_purged_after_its_retention_and_its_tombst
     assert parts.now == (await parts.read("a")).purged_time
     parts.advance(parts.rules.tombstone_retention / SECOND + 1)
     await parts.sweeper.sweep()
-    assert {state: count for state, count in (await parts.store.counts()).items() if count} == {}
+    assert {} == {state: count for state, count in (await parts.store.counts()).items() if count}
 
 
 async def test_a_worker_that_is_not_heard_of_for_a_lease_is_forgotten(parts: Parts) -> None:
@@ -178,7 +178,7 @@ async def test_a_worker_that_is_not_heard_of_for_a_lease_is_forgotten(parts: Par
     await parts.recorder.record([heartbeat()])
     await parts.keep_marking(35)
     await parts.sweeper.sweep()
-    assert await parts.store.workers() == []
+    assert [] == await parts.store.workers()
 
 
 async def announce(parts: Parts, queue: str) -> None:
@@ -205,7 +205,7 @@ async def test_a_move_is_no_submit_and_no_transition(parts: Parts) -> None:
     await announce(parts, "renamed")
     await parts.sweeper.move_astray()
     assert parts.metrics.registry.get_sample_value("rejoinder_submitted_total", {"type": TYPE}) in (None, 0)
-    assert [change.reason for change in await parts.history("a")] == ["SUBMITTED"]
+    assert ["SUBMITTED"] == [change.reason for change in await parts.history("a")]
 
 
 async def test_more_than_a_batch_moves_at_once(parts: Parts) -> None:
@@ -213,7 +213,7 @@ async def test_more_than_a_batch_moves_at_once(parts: Parts) -> None:
         await parts.submit(f"operation-{index}")
     await announce(parts, "renamed")
     await parts.sweeper.move_astray()
-    assert await places(parts) == {"renamed": 2 * BATCH + 1}
+    assert {"renamed": 2 * BATCH + 1} == await places(parts)
 
 
 async def test_a_move_may_be_called_while_a_sweep_moves(parts: Parts) -> None:
@@ -221,7 +221,7 @@ async def test_a_move_may_be_called_while_a_sweep_moves(parts: Parts) -> None:
         await parts.submit(f"operation-{index}")
     await announce(parts, "renamed")
     await asyncio.gather(parts.sweeper.sweep(), parts.sweeper.move_astray(), parts.sweeper.move_astray())
-    assert await places(parts) == {"renamed": 2 * BATCH + 1}
+    assert {"renamed": 2 * BATCH + 1} == await places(parts)
 
 
 async def test_a_move_follows_an_announcement_that_comes_while_it_moves(
@@ -239,7 +239,7 @@ async def test_a_move_follows_an_announcement_that_comes_while_it_moves(
 
     monkeypatch.setattr(parts.editor, "each", each_with_news)
     await parts.sweeper.move_astray()
-    assert await places(parts) == {"renamed-again": 2 * BATCH}
+    assert {"renamed-again": 2 * BATCH} == await places(parts)
 
 
 async def test_a_sweep_moves_what_comes_back_to_a_queue_that_was_renamed_meanwhile(parts: Parts) -> None:
@@ -249,9 +249,9 @@ async def test_a_sweep_moves_what_comes_back_to_a_queue_that_was_renamed_meanwhi
     await announce(parts, "renamed")
     await parts.sweeper.sweep()
     await parts.recorder.record([released(grant.fence)])
-    assert await places(parts) == {QUEUE: 1}
+    assert {QUEUE: 1} == await places(parts)
     await parts.sweeper.sweep()
-    assert await places(parts) == {"renamed": 1}
+    assert {"renamed": 1} == await places(parts)
 
 
 async def test_a_sweep_moves_what_was_submitted_while_its_queue_was_renamed(parts: Parts) -> None:
@@ -260,14 +260,14 @@ async def test_a_sweep_moves_what_was_submitted_while_its_queue_was_renamed(part
     await parts.sweeper.move_astray()
     await parts.submit("late")
     await parts.sweeper.sweep()
-    assert await places(parts) == {"renamed": 1}
+    assert {"renamed": 1} == await places(parts)
 
 
 async def test_what_waits_for_later_moves_and_is_expected_then(parts: Parts) -> None:
     await parts.submit("a", due_time=parts.now + 10 * SECOND)
     await announce(parts, "renamed")
     await parts.sweeper.move_astray()
-    assert (await places(parts), parts.broker.tokens) == ({"renamed": 1}, [])
+    assert ({"renamed": 1}, []) == (await places(parts), parts.broker.tokens)
 
 
 async def test_a_worker_that_is_heard_of_while_it_is_given_up_stays(
@@ -286,7 +286,7 @@ async def test_a_worker_that_is_heard_of_while_it_is_given_up_stays(
 
     monkeypatch.setattr(parts.store, "workers", workers_then_heartbeat)
     await parts.sweeper.sweep()
-    assert [worker.worker for worker in await read()] == [WORKER]
+    assert [WORKER] == [worker.worker for worker in await read()]
 
 
 async def test_a_lease_from_a_clock_that_was_ahead_is_cut_to_a_whole_one(parts: Parts) -> None:

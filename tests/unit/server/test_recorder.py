@@ -27,7 +27,7 @@ async def test_progress_between_transitions_is_folded_to_the_latest(parts: Parts
     [grant] = await parts.grant()
     await parts.recorder.record([progressed(grant.fence, 1, 10), progressed(grant.fence, 2, 20)])
     operation = await parts.read("a")
-    assert (operation.revision, operation.progress_revision, operation.reported) == (3, 3, 2)
+    assert (3, 3, 2) == (operation.revision, operation.progress_revision, operation.reported)
 
 
 async def test_progress_is_written_before_the_end_that_follows_it(parts: Parts) -> None:
@@ -35,7 +35,7 @@ async def test_progress_is_written_before_the_end_that_follows_it(parts: Parts) 
     [grant] = await parts.grant()
     await parts.recorder.record([progressed(grant.fence, 1, 10), succeeded(grant.fence, 2)])
     operation = await parts.read("a")
-    assert (operation.state, operation.revision, operation.progress_revision) == (State.SUCCEEDED, 4, 3)
+    assert (State.SUCCEEDED, 4, 3) == (operation.state, operation.revision, operation.progress_revision)
 
 
 async def test_the_first_end_of_an_attempt_wins(parts: Parts) -> None:
@@ -43,8 +43,8 @@ async def test_the_first_end_of_an_attempt_wins(parts: Parts) -> None:
     [grant] = await parts.grant()
     await parts.recorder.record([succeeded(grant.fence, 1), failed(grant.fence, 2, permanent=True)])
     await parts.recorder.record([failed(grant.fence, 3, permanent=True)])
-    assert (await parts.read("a")).state == State.SUCCEEDED
-    assert parts.metrics.registry.get_sample_value("rejoinder_late_reports_dropped_total") == 2
+    assert State.SUCCEEDED == (await parts.read("a")).state
+    assert 2 == parts.metrics.registry.get_sample_value("rejoinder_late_reports_dropped_total")
 
 
 async def test_a_report_that_comes_twice_counts_once(parts: Parts) -> None:
@@ -52,7 +52,7 @@ async def test_a_report_that_comes_twice_counts_once(parts: Parts) -> None:
     [grant] = await parts.grant()
     for _ in range(2):
         await parts.recorder.record([failed(grant.fence, 1)])
-    assert (await parts.read("a")).failures == 1
+    assert 1 == (await parts.read("a")).failures
 
 
 async def test_a_report_of_an_earlier_attempt_changes_nothing(parts: Parts) -> None:
@@ -62,7 +62,7 @@ async def test_a_report_of_an_earlier_attempt_changes_nothing(parts: Parts) -> N
     await parts.grant()
     await parts.recorder.record([succeeded(first.fence, 9)])
     operation = await parts.read("a")
-    assert (operation.state, operation.attempt) == (State.RUNNING, 2)
+    assert (State.RUNNING, 2) == (operation.state, operation.attempt)
 
 
 async def test_a_released_attempt_counts_towards_nothing_and_is_offered_again(parts: Parts) -> None:
@@ -70,7 +70,7 @@ async def test_a_released_attempt_counts_towards_nothing_and_is_offered_again(pa
     [grant] = await parts.grant()
     await parts.recorder.record([released(grant.fence)])
     operation = await parts.read("a")
-    assert (operation.state, operation.failures, len(parts.broker.tokens)) == (State.ACCEPTED, 0, 1)
+    assert (State.ACCEPTED, 0, 1) == (operation.state, operation.failures, len(parts.broker.tokens))
 
 
 async def test_a_heartbeat_extends_the_leases_of_what_it_lists_without_a_visible_change(parts: Parts) -> None:
@@ -102,21 +102,21 @@ async def test_a_new_connections_heartbeat_releases_grants_to_earlier_ones_that_
     await parts.submit("lost")
     held, _ = await parts.grant(slots=2)
     await parts.recorder.record([heartbeat(held.fence, connection="connection-2", earlier=CONNECTION)])
-    assert [(await parts.read(name)).state for name in ("held", "lost")] == [State.RUNNING, State.ACCEPTED]
+    assert [State.RUNNING, State.ACCEPTED] == [(await parts.read(name)).state for name in ("held", "lost")]
 
 
 async def test_a_heartbeat_of_an_earlier_connection_releases_nothing_of_the_next_one(parts: Parts) -> None:
     await parts.submit("a")
     await parts.grant(connection="connection-2")
     await parts.recorder.record([heartbeat(connection=CONNECTION)])
-    assert (await parts.read("a")).state == State.RUNNING
+    assert State.RUNNING == (await parts.read("a")).state
 
 
 async def test_a_leaving_process_releases_what_it_does_not_hold_and_is_forgotten(parts: Parts) -> None:
     await parts.submit("a")
     await parts.grant()
     await parts.recorder.record([heartbeat(), heartbeat(leaving=True)])
-    assert ((await parts.read("a")).state, await parts.store.workers()) == (State.ACCEPTED, [])
+    assert (State.ACCEPTED, []) == ((await parts.read("a")).state, await parts.store.workers())
 
 
 async def test_a_dead_process_is_forgotten_and_its_leases_end_with_the_marker_after_next(parts: Parts) -> None:
@@ -132,7 +132,7 @@ async def test_the_last_reports_of_a_dead_process_still_count(parts: Parts) -> N
     await parts.submit("a")
     [grant] = await parts.grant()
     await parts.recorder.record([died(), succeeded(grant.fence)])
-    assert (await parts.read("a")).state == State.SUCCEEDED
+    assert State.SUCCEEDED == (await parts.read("a")).state
 
 
 async def test_markers_move_the_watermark_forward_only(parts: Parts) -> None:
@@ -157,8 +157,8 @@ async def test_an_invalid_report_fails_its_attempt_and_stops_nothing_else(parts:
     [refusal] = refused
     assert (0, True) == (refusal.index, refusal.reason.startswith("progress.message is 'a\\x00b'; it takes no control"))
     operation = await parts.read("bad")
-    assert (operation.state, operation.error_reason) == (State.FAILED, failure.INVALID_REPORT)
-    assert (await parts.read("good")).state == State.SUCCEEDED
+    assert (State.FAILED, failure.INVALID_REPORT) == (operation.state, operation.error_reason)
+    assert State.SUCCEEDED == (await parts.read("good")).state
 
 
 async def test_a_report_that_the_store_refuses_is_found_among_a_hundred(parts: Parts) -> None:
@@ -213,20 +213,20 @@ async def test_any_end_but_success_is_cancelled_once_that_was_asked_for(parts: P
     fails, succeeds = await parts.grant(slots=2)
     await parts.editor.each(named("fails", "succeeds"), lambda edit, _: edit.cancel("enough"))
     await parts.recorder.record([failed(fails.fence), succeeded(succeeds.fence)])
-    assert [(await parts.read(name)).state for name in ("fails", "succeeds")] == [State.CANCELLED, State.SUCCEEDED]
+    assert [State.CANCELLED, State.SUCCEEDED] == [(await parts.read(name)).state for name in ("fails", "succeeds")]
 
 
 async def test_recorded_changes_are_announced_to_every_server(parts: Parts) -> None:
     await parts.submit("a")
     [grant] = await parts.grant()
     await parts.recorder.record([succeeded(grant.fence)])
-    assert [changed.operation_id for changed in parts.broker.announced[-1].operations] == ["a"]
+    assert ["a"] == [changed.operation_id for changed in parts.broker.announced[-1].operations]
 
 
 async def test_a_worker_is_known_from_its_heartbeat(parts: Parts) -> None:
     await parts.recorder.record([heartbeat()])
     [worker] = await parts.store.workers()
-    assert (worker.worker, worker.connection_id, worker.free_slots, worker.total_slots) == (WORKER, CONNECTION, 1, 2)
+    assert (WORKER, CONNECTION, 1, 2) == (worker.worker, worker.connection_id, worker.free_slots, worker.total_slots)
 
 
 def named(*operation_ids: str) -> Selection:

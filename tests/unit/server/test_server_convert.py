@@ -174,7 +174,7 @@ FINISHED = operation(
 
 def test_a_succeeded_operation_shows_its_result_and_its_purge_time() -> None:
     message = convert.operation_message(FINISHED)
-    assert (message.result, message.purge_time.seconds, message.progress.completed) == (RESULT, T0 // SECOND + 62, 3)
+    assert (RESULT, T0 // SECOND + 62, 3) == (message.result, message.purge_time.seconds, message.progress.completed)
 
 
 def test_a_result_is_left_out_when_it_is_not_wanted() -> None:
@@ -216,7 +216,7 @@ def test_attempts_are_derived_from_the_history() -> None:
 
 
 def test_the_end_of_an_attempt_whose_beginning_is_cut_off_is_ignored() -> None:
-    assert [attempt.number for attempt in convert.attempts_of(HISTORY[2:])] == [2, 3]
+    assert [2, 3] == [attempt.number for attempt in convert.attempts_of(HISTORY[2:])]
 
 
 def test_at_most_twenty_attempts_are_shown() -> None:
@@ -316,12 +316,12 @@ def test_an_announced_type_is_shown_with_its_workers() -> None:
 
 def test_the_limits_are_told_in_the_contracts_units() -> None:
     message = convert.limits_message(Limits())
-    assert (
+    assert (1024 * 1024, 16, 60, 365 * 86400) == (
         message.max_payload_bytes,
         message.max_labels,
         message.max_wait_timeout.seconds,
         message.max_retention.seconds,
-    ) == (1024 * 1024, 16, 60, 365 * 86400)
+    )
 
 
 LATER = T0 + 5 * SECOND
@@ -346,4 +346,4 @@ def test_the_waiting_reason_is_derived(waiting: Operation, has_worker: bool, rea
 
 def test_a_tombstone_can_still_be_shown() -> None:
     tombstone = replace(FINISHED, result=None, progress=None, purged_time=T0)
-    assert convert.operation_message(tombstone).operation_id == "report-7"
+    assert "report-7" == convert.operation_message(tombstone).operation_id

@@ -53,7 +53,7 @@ def test_the_longest_cursor_is_accepted() -> None:
 def test_any_other_text_is_a_malformed_cursor(text: str) -> None:
     with pytest.raises(InvalidField) as caught:
         decode(text)
-    assert (caught.value.reason, caught.value.violations[0][0]) == ("MALFORMED_CURSOR", "cursor")
+    assert ("MALFORMED_CURSOR", "cursor") == (caught.value.reason, caught.value.violations[0][0])
 
 
 @given(cursors, st.data())
@@ -89,18 +89,18 @@ def test_a_cursor_with_one_other_character_is_malformed(cursor: Cursor, data: st
 def test_a_damaged_cursor_is_malformed(text: str) -> None:
     with pytest.raises(InvalidField) as caught:
         decode(text)
-    assert caught.value.reason == "MALFORMED_CURSOR"
+    assert "MALFORMED_CURSOR" == caught.value.reason
 
 
 def test_a_cursor_is_read_for_its_own_operation() -> None:
-    assert decode_for(Key("default", "report-7"), encode(CURSOR)) == CURSOR
+    assert CURSOR == decode_for(Key("default", "report-7"), encode(CURSOR))
 
 
 @pytest.mark.parametrize("key", [Key("default", "report-8"), Key("other", "report-7")])
 def test_another_operations_cursor_is_refused(key: Key) -> None:
     with pytest.raises(InvalidField) as caught:
         decode_for(key, encode(CURSOR))
-    assert (caught.value.reason, caught.value.violations[0][0]) == ("FOREIGN_CURSOR", "cursor")
+    assert ("FOREIGN_CURSOR", "cursor") == (caught.value.reason, caught.value.violations[0][0])
 
 
 @given(tokens)
@@ -112,11 +112,11 @@ def test_a_page_token_of_another_query_is_refused() -> None:
     text = encode_page_token(PageToken(1, "report-7", "one"))
     with pytest.raises(InvalidField) as caught:
         decode_page_token(text, query_digest="two")
-    assert (caught.value.reason, caught.value.violations[0][0]) == ("PAGE_TOKEN_MISMATCH", "page_token")
+    assert ("PAGE_TOKEN_MISMATCH", "page_token") == (caught.value.reason, caught.value.violations[0][0])
 
 
 @given(st.text(max_size=200))
 def test_any_other_text_is_a_malformed_page_token(text: str) -> None:
     with pytest.raises(InvalidField) as caught:
         decode_page_token(text, query_digest="")
-    assert (caught.value.reason, caught.value.violations[0][0]) == ("MALFORMED_PAGE_TOKEN", "page_token")
+    assert ("MALFORMED_PAGE_TOKEN", "page_token") == (caught.value.reason, caught.value.violations[0][0])

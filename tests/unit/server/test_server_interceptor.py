@@ -146,11 +146,11 @@ async def test_an_error_becomes_a_rich_status(
 async def test_violations_and_their_message_arrive(tiny: Tiny) -> None:
     answer = await tiny.fail(errors.InvalidField("a", "is bad", others=[("b", "is bad too")]))
     bad_request = unpacked(details(answer), BadRequest)
-    assert answer.details() == "a is bad; b is bad too (INVALID_FIELD)"
-    assert [(violation.field, violation.description) for violation in bad_request.field_violations] == [
+    assert "a is bad; b is bad too (INVALID_FIELD)" == answer.details()
+    assert [
         ("a", "is bad"),
         ("b", "is bad too"),
-    ]
+    ] == [(violation.field, violation.description) for violation in bad_request.field_violations]
 
 
 async def test_the_wait_before_the_next_try_arrives(tiny: Tiny) -> None:
@@ -160,20 +160,20 @@ async def test_the_wait_before_the_next_try_arrives(tiny: Tiny) -> None:
 
 async def test_metadata_arrives(tiny: Tiny) -> None:
     answer = await tiny.fail(errors.PurgedOperation("report-7", 1_700_000_000_000_001))
-    assert dict(unpacked(details(answer), ErrorInfo).metadata) == {
+    assert {
         "operation_id": "report-7",
         "purged_time": "2023-11-14T22:13:20.000001Z",
-    }
+    } == dict(unpacked(details(answer), ErrorInfo).metadata)
 
 
 @pytest.mark.parametrize("method", [UNARY, STREAM])
 async def test_the_worst_of_texts_still_arrives_as_a_status(tiny: Tiny, method: str) -> None:
     worst = [("\U0001f600" * 500, "\U0001f600" * 5000)] * 50
     answer = await tiny.fail(errors.InvalidField(*worst[0], others=worst[1:]), method)
-    assert (answer.code(), (answer.details() or "").endswith("(INVALID_FIELD)")) == (
+    assert (
         grpc.StatusCode.INVALID_ARGUMENT,
         True,
-    )
+    ) == (answer.code(), (answer.details() or "").endswith("(INVALID_FIELD)"))
 
 
 @pytest.mark.parametrize("method", [UNARY, STREAM])
@@ -182,7 +182,7 @@ async def test_whatever_else_is_hidden_and_logged(tiny: Tiny, error: Exception, 
     with capture_logs() as logged:
         answer = await tiny.fail(error, method)
     [entry] = logged
-    assert answer.code().name == "INTERNAL"
+    assert "INTERNAL" == answer.code().name
     assert f"internal error, see the server's log for id {entry['error_id']} (INTERNAL)" == answer.details()
     assert "secret" not in str(details(answer))
     assert ("error", True, method, 8) == (
@@ -235,10 +235,10 @@ async def test_a_cancelled_wait_inside_the_server_is_answered(tiny: Tiny, method
     tiny.handle = handle
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await tiny.call(method)
-    assert (
+    assert ("UNAVAILABLE", "INTERRUPTED") == (
         caught.value.code().name,
         unpacked(details(caught.value), ErrorInfo).reason,
-    ) == ("UNAVAILABLE", "INTERRUPTED")
+    )
 
 
 @pytest.mark.parametrize("method", [UNARY, STREAM])
@@ -293,13 +293,13 @@ async def test_a_callers_deadline_ends_the_handler(tiny: Tiny) -> None:
         await tiny.channel.unary_unary(UNARY)(b"", timeout=0.1)
     async with asyncio.timeout(BOUND):
         await tiny.ended.wait()
-    assert (caught.value.code(), tiny.observed) == (grpc.StatusCode.DEADLINE_EXCEEDED, [(UNARY, "CANCELLED")])
+    assert (grpc.StatusCode.DEADLINE_EXCEEDED, [(UNARY, "CANCELLED")]) == (caught.value.code(), tiny.observed)
 
 
 async def test_an_unknown_method_stays_unknown(tiny: Tiny) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await tiny.channel.unary_unary("/test.Tiny/Nothing")(b"")
-    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert grpc.StatusCode.UNIMPLEMENTED == caught.value.code()
 
 
 @pytest.mark.parametrize("request_bytes", [b"\xff\xff", b"\x0a\x01\xff"], ids=["corrupt", "not UTF-8"])
@@ -307,10 +307,10 @@ async def test_a_request_that_cannot_be_read_is_invalid(tiny: Tiny, request_byte
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await tiny.channel.unary_unary("/grpc.health.v1.Health/Check")(request_bytes)
     status = details(caught.value)
-    assert (caught.value.code(), unpacked(status, ErrorInfo).reason) == (
+    assert (
         grpc.StatusCode.INVALID_ARGUMENT,
         "MALFORMED_REQUEST",
-    )
+    ) == (caught.value.code(), unpacked(status, ErrorInfo).reason)
     assert "pars" not in str(status)
 
 
@@ -329,14 +329,14 @@ async def test_health_checks_and_watches_pass(tiny: Tiny) -> None:
 async def test_an_unknown_health_service_is_not_found(tiny: Tiny) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await health_pb2_grpc.HealthStub(tiny.channel).Check(health_pb2.HealthCheckRequest(service="x"))
-    assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+    assert grpc.StatusCode.NOT_FOUND == caught.value.code()
 
 
 async def test_reflection_passes(tiny: Tiny) -> None:
     stub = reflection_pb2_grpc.ServerReflectionStub(tiny.channel)
     call = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=BOUND)
     [answer] = [answer async for answer in call]
-    assert [service.name for service in answer.list_services_response.service] == [reflection.SERVICE_NAME]
+    assert [reflection.SERVICE_NAME] == [service.name for service in answer.list_services_response.service]
 
 
 def test_every_error_of_the_tree_has_a_code() -> None:
@@ -348,13 +348,13 @@ def test_every_error_of_the_tree_has_a_code() -> None:
 
 
 def test_an_error_of_no_family_is_internal() -> None:
-    assert code_of(errors.ServiceError("x", reason="X")) == grpc.StatusCode.INTERNAL
+    assert grpc.StatusCode.INTERNAL == code_of(errors.ServiceError("x", reason="X"))
 
 
 def test_an_unknown_type_suggests_what_looks_alike() -> None:
     error = errors.UnknownType("report.generate", known=["mail.send", "reports.generate"])
     assert "did you mean reports.generate?" in status_of(error).message
-    assert error.metadata == {"type": "report.generate", "suggestions": "reports.generate"}
+    assert {"type": "report.generate", "suggestions": "reports.generate"} == error.metadata
 
 
 def test_an_unknown_type_without_neighbours_points_to_the_list() -> None:
@@ -363,4 +363,4 @@ def test_an_unknown_type_without_neighbours_points_to_the_list() -> None:
 
 def test_at_most_ten_violations_are_kept() -> None:
     error = errors.InvalidField("a", "is bad", others=[("b", "is bad")] * 20)
-    assert (len(error.violations), error.message) == (10, "a is bad; b is bad; b is bad; and 18 more")
+    assert (10, "a is bad; b is bad; b is bad; and 18 more") == (len(error.violations), error.message)

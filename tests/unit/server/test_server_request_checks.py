@@ -138,7 +138,7 @@ def test_a_watch_takes_its_interval_and_cursor(seconds: int) -> None:
 
 
 def test_a_cancel_reason_may_have_512_characters() -> None:
-    assert check.cancel_reason(CancelOperationRequest(reason="é" * 512)) == "é" * 512
+    assert "é" * 512 == check.cancel_reason(CancelOperationRequest(reason="é" * 512))
 
 
 def test_a_listing_without_filters_asks_for_a_hundred_of_the_namespace() -> None:
@@ -187,7 +187,7 @@ def token_after_one(request: ListOperationsRequest) -> str:
 def test_a_page_token_goes_on_with_the_same_filters_in_any_order() -> None:
     token = token_after_one(ListOperationsRequest(types=["a", "b"], labels={"x": "1", "y": "2"}))
     next_page = ListOperationsRequest(types=["b", "a"], labels={"y": "2", "x": "1"}, page_size=7, page_token=token)
-    assert check.listing(next_page, LIMITS).query.before == (77, "report-7")
+    assert (77, "report-7") == check.listing(next_page, LIMITS).query.before
 
 
 @pytest.mark.parametrize(
@@ -206,12 +206,12 @@ def test_a_page_token_goes_on_with_the_same_filters_in_any_order() -> None:
 )
 def test_a_page_token_does_not_go_with_other_filters(other: ListOperationsRequest) -> None:
     other.page_token = token_after_one(ListOperationsRequest(types=["a"]))
-    assert refuse(other).reason == "PAGE_TOKEN_MISMATCH"
+    assert "PAGE_TOKEN_MISMATCH" == refuse(other).reason
 
 
 def test_spans_are_told_exactly() -> None:
     spans = [0, 1, -1, 1_500_000, 60 * SECOND]
-    assert [check_times.seconds(span) for span in spans] == ["0 s", "0.000001 s", "-0.000001 s", "1.5 s", "60 s"]
+    assert ["0 s", "0.000001 s", "-0.000001 s", "1.5 s", "60 s"] == [check_times.seconds(span) for span in spans]
 
 
 def test_the_largest_multiplier_cannot_overflow_a_backoff() -> None:

@@ -152,7 +152,7 @@ def test_all_bad_fields_are_told_together() -> None:
     with pytest.raises(InvalidField) as caught:
         submission(bad, LIMITS, NOW)
     named = [field for field, _ in caught.value.violations]
-    assert named == ["type", "request_id", "operation_id", "priority", "timeouts.queue_timeout"]
+    assert ["type", "request_id", "operation_id", "priority", "timeouts.queue_timeout"] == named
     assert caught.value.message.endswith("; and 2 more")
 
 
@@ -246,14 +246,14 @@ def test_a_given_content_type_stays() -> None:
 
 def test_a_value_becomes_compact_sorted_json() -> None:
     value = Parse('{"b": [1, 2.5, -0.0, true, null, "é"], "a": {}}', Value())
-    assert stored(Payload(value=value)).json == '{"a":{},"b":[1,2.5,0,true,null,"é"]}'
+    assert '{"a":{},"b":[1,2.5,0,true,null,"é"]}' == stored(Payload(value=value)).json
 
 
 def test_two_to_the_53_plus_one_is_refused_as_a_value() -> None:
     value = Parse("9007199254740993", Value())
     with pytest.raises(InvalidField) as caught:
         stored(Payload(value=value))
-    assert caught.value.violations[0][0] == "payload.value"
+    assert "payload.value" == caught.value.violations[0][0]
 
 
 json_values = st.recursive(
@@ -305,7 +305,7 @@ def test_timeouts_and_policy_are_taken_field_by_field() -> None:
     )
     assert operation.Timeouts(attempt=2 * SECOND + 5) == draft.timeouts
     assert operation.RetryPolicy(max_attempts=4, backoff_multiplier=1.5) == draft.retry_policy
-    assert draft.retention == 9 * SECOND
+    assert 9 * SECOND == draft.retention
 
 
 FULL: dict[str, object] = {
@@ -328,7 +328,7 @@ def fingerprint(**changes: object) -> str:
 
 def test_a_fingerprint_names_its_version() -> None:
     version, digest = fingerprint().split(":")
-    assert (version, len(digest)) == ("1", 40)
+    assert ("1", 40) == (version, len(digest))
 
 
 SAME: list[Callable[[], str]] = [

@@ -100,21 +100,21 @@ async def test_a_token_makes_one_claim_for_all_free_slots(claims: Claims) -> Non
     before = len(claims.broker.claims)
     claims.token()
     claims.token()
-    assert claims.since(before) == [("mail", 4)]
+    assert [("mail", 4)] == claims.since(before)
 
 
 async def test_a_token_is_spent_when_no_work_remains(claims: Claims) -> None:
     token = claims.token()
-    assert token.fate == "held"
+    assert "held" == token.fate
     claims.answer(granted=1)
-    assert token.fate == "spent"
-    assert claims.slots.free == 3
+    assert "spent" == token.fate
+    assert 3 == claims.slots.free
 
 
 async def test_a_token_goes_back_when_work_remains(claims: Claims) -> None:
     token = claims.token()
     claims.answer(granted=4, more=True)
-    assert token.fate == "given back"
+    assert "given back" == token.fate
 
 
 async def test_a_token_that_comes_during_a_claim_makes_another_one(claims: Claims) -> None:
@@ -122,24 +122,24 @@ async def test_a_token_that_comes_during_a_claim_makes_another_one(claims: Claim
     before = len(claims.broker.claims)
     second = claims.token()
     claims.answer(granted=1)
-    assert claims.since(before) == [("mail", 3)]
+    assert [("mail", 3)] == claims.since(before)
     claims.answer()
-    assert second.fate == "spent"
+    assert "spent" == second.fate
 
 
 async def test_a_full_process_takes_no_tokens_and_gives_back_what_comes(claims: Claims) -> None:
     claims.token()
     waiting = claims.token()
     claims.answer(granted=4)
-    assert waiting.fate == "given back"
+    assert "given back" == waiting.fate
     assert claims.broker.kinds[-1] == frozenset()
-    assert claims.token().fate == "given back"
+    assert "given back" == claims.token().fate
 
 
 async def test_a_free_process_takes_tokens_of_all_its_kinds() -> None:
     claims = Claims(queues={"mail": ["mail.send"], "reports": ["reports.generate"]})
     await claims.start()
-    assert claims.broker.kinds[-1] == {MAIL, REPORT}
+    assert {MAIL, REPORT} == claims.broker.kinds[-1]
 
 
 async def test_claims_of_a_light_load_do_not_turn_the_consumers_off(claims: Claims) -> None:
@@ -147,7 +147,7 @@ async def test_claims_of_a_light_load_do_not_turn_the_consumers_off(claims: Clai
     for _ in range(3):
         claims.token()
         claims.answer(granted=1)
-    assert claims.broker.kinds[before:] == []
+    assert [] == claims.broker.kinds[before:]
 
 
 async def test_a_saturated_process_claims_without_tokens_and_leaves_the_consumers_off(claims: Claims) -> None:
@@ -157,8 +157,8 @@ async def test_a_saturated_process_claims_without_tokens_and_leaves_the_consumer
     for _ in range(3):
         claims.finish()
         claims.answer(granted=1, more=True)
-    assert claims.since(before) == [("mail", 1)] * 3
-    assert claims.broker.kinds[consumed:] == []
+    assert [("mail", 1)] * 3 == claims.since(before)
+    assert [] == claims.broker.kinds[consumed:]
 
 
 async def test_slots_freed_in_one_turn_are_one_claim(claims: Claims) -> None:
@@ -166,7 +166,7 @@ async def test_slots_freed_in_one_turn_are_one_claim(claims: Claims) -> None:
     claims.answer(granted=4, more=True)
     before = len(claims.broker.claims)
     claims.finish(3)
-    assert claims.since(before) == [("mail", 3)]
+    assert [("mail", 3)] == claims.since(before)
 
 
 async def test_a_process_without_more_work_takes_tokens_again_when_a_slot_is_freed(claims: Claims) -> None:
@@ -174,8 +174,8 @@ async def test_a_process_without_more_work_takes_tokens_again_when_a_slot_is_fre
     claims.answer(granted=4)
     before = len(claims.broker.claims)
     claims.finish()
-    assert claims.since(before) == []
-    assert claims.broker.kinds[-1] == {MAIL}
+    assert [] == claims.since(before)
+    assert {MAIL} == claims.broker.kinds[-1]
 
 
 async def test_an_unanswered_claim_is_sent_again_under_its_name(claims: Claims) -> None:
@@ -187,7 +187,7 @@ async def test_an_unanswered_claim_is_sent_again_under_its_name(claims: Claims) 
         sent.append(len(claims.broker.claims) - before)
     assert [1, 1, 2, 2] == sent  # after 2 s, and 4 s later
     assert claims.broker.claims[-1] == claims.broker.claims[before - 1]
-    assert claims.claimer.first_sent(claims.broker.claims[-1].claim_id) == 1000.0
+    assert 1000.0 == claims.claimer.first_sent(claims.broker.claims[-1].claim_id)
 
 
 async def test_a_claim_that_waited_too_long_is_replaced(claims: Claims) -> None:
@@ -195,9 +195,9 @@ async def test_a_claim_that_waited_too_long_is_replaced(claims: Claims) -> None:
     old = claims.broker.claims[-1].claim_id
     claims.time.advance(10)
     new = claims.broker.claims[-1]
-    assert (new.claim_id != old, new.free_slots, token.fate) == (True, 4, "held")
+    assert (True, 4, "held") == (new.claim_id != old, new.free_slots, token.fate)
     claims.answer(new)
-    assert token.fate == "spent"
+    assert "spent" == token.fate
 
 
 async def test_every_queue_claims_unasked_in_turn() -> None:
@@ -207,7 +207,7 @@ async def test_every_queue_claims_unasked_in_turn() -> None:
     claims.time.advance(5.5)
     claims.answer()
     claims.answer()
-    assert sorted(claims.since(before)) == [("mail", 4), ("reports", 4)]
+    assert [("mail", 4), ("reports", 4)] == sorted(claims.since(before))
 
 
 async def test_a_queue_that_always_has_more_does_not_starve_another() -> None:
@@ -229,31 +229,31 @@ async def test_a_claim_that_gets_nothing_although_work_remains_lets_the_queue_re
     claims.answer(granted=0, more=True)
     assert (token.fate, claims.since(before), claims.broker.kinds[-1]) == ("given back", [], frozenset())
     claims.time.advance(0.2)
-    assert claims.since(before) == [("mail", 4)]
+    assert [("mail", 4)] == claims.since(before)
 
 
 async def test_a_reconnect_claims_anew_and_forgets_the_claims_of_the_last_connection(claims: Claims) -> None:
     token = claims.token()
     before = len(claims.broker.claims)
     claims.broker.disconnect()
-    assert claims.slots.reserved == 0
+    assert 0 == claims.slots.reserved
     claims.broker.connect()
     claims.time.advance()
-    assert claims.since(before) == [("mail", 4)]
-    assert claims.broker.claims[-1].connection_id == "connection-2"
-    assert token.fate == "held"  # it died with its connection
+    assert [("mail", 4)] == claims.since(before)
+    assert "connection-2" == claims.broker.claims[-1].connection_id
+    assert "held" == token.fate  # it died with its connection
 
 
 async def test_a_process_with_too_many_unconfirmed_reports_takes_no_work(claims: Claims) -> None:
     claims.has_room = False
     before = len(claims.broker.claims)
-    assert claims.token().fate == "given back"
+    assert "given back" == claims.token().fate
     claims.time.advance(6)
-    assert claims.since(before) == []
+    assert [] == claims.since(before)
     claims.has_room = True
     claims.claimer.wake()
     claims.time.advance()
-    assert claims.since(before) == [("mail", 4)]
+    assert [("mail", 4)] == claims.since(before)
 
 
 async def test_a_token_for_a_process_with_too_many_unconfirmed_reports_ends_its_consumers(claims: Claims) -> None:
@@ -275,7 +275,7 @@ async def test_a_stopped_claimer_gives_back_everything_and_claims_no_more(claims
     before = len(claims.broker.claims)
     claims.claimer.stop()
     claims.time.advance(10)
-    assert (claimed.fate, waiting.fate) == ("given back", "given back")
+    assert ("given back", "given back") == (claimed.fate, waiting.fate)
     assert (claims.since(before), claims.broker.kinds[-1]) == ([], frozenset())
     assert claims.claimer.is_waiting
     claims.answer()

@@ -36,12 +36,12 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixt
 
 def test_a_named_registry_is_served_with_its_middleware(module: str) -> None:
     loaded = load([f"{module}:first"])
-    assert [handler.type for handler in loaded.handlers] == ["mail.send", "reports.generate"]
-    assert len(loaded.middleware) == 1
+    assert ["mail.send", "reports.generate"] == [handler.type for handler in loaded.handlers]
+    assert 1 == len(loaded.middleware)
 
 
 def test_queues_choose_among_the_handlers(module: str) -> None:
-    assert [handler.type for handler in load([f"{module}:first"], queues=["mail"]).handlers] == ["mail.send"]
+    assert ["mail.send"] == [handler.type for handler in load([f"{module}:first"], queues=["mail"]).handlers]
 
 
 def test_an_unknown_queue_is_refused_with_those_that_there_are(module: str) -> None:
@@ -55,7 +55,7 @@ def test_registries_that_contradict_each_other_are_refused(module: str) -> None:
 
 
 def test_a_module_named_twice_is_served_once(module: str) -> None:
-    assert len(load([f"{module}:first", f"{module}:first"]).handlers) == 2
+    assert 2 == len(load([f"{module}:first", f"{module}:first"]).handlers)
 
 
 def test_a_plain_module_brings_what_its_decorators_registered() -> None:

@@ -132,7 +132,7 @@ def test_a_request_that_does_not_fit_is_refused_with_the_name_of_the_field(hint:
     with pytest.raises(InvalidRequest) as refused:
         decode(hint, text)
     assert str(refused.value).startswith(message)
-    assert refused.value.reason == "INVALID_REQUEST"
+    assert "INVALID_REQUEST" == refused.value.reason
 
 
 def test_an_absent_request_is_null() -> None:
@@ -140,12 +140,12 @@ def test_an_absent_request_is_null() -> None:
 
 
 def test_a_request_sent_as_a_value_is_json() -> None:
-    assert decode(dict, Payload(value=struct_pb2.Value(struct_value={"a": 1}))) == {"a": 1}  # type: ignore[arg-type]
+    assert {"a": 1} == decode(dict, Payload(value=struct_pb2.Value(struct_value={"a": 1})))  # type: ignore[arg-type]
 
 
 def test_bytes_come_from_data() -> None:
-    assert decode(bytes, Payload(data=b"\0x")) == b"\0x"
-    assert decode(Any, Payload(data=b"\0x")) == b"\0x"
+    assert b"\0x" == decode(bytes, Payload(data=b"\0x"))
+    assert b"\0x" == decode(Any, Payload(data=b"\0x"))
 
 
 def test_a_message_comes_from_data_of_its_type() -> None:
@@ -174,7 +174,7 @@ def test_a_hint_of_no_use_is_refused_before_anything_runs(hint: Any) -> None:
 
 
 def test_a_handler_without_a_hint_takes_any_json() -> None:
-    assert decoder(lambda context, request: None, type_name="t")(Payload(json="[1]")) == [1]
+    assert [1] == decoder(lambda context, request: None, type_name="t")(Payload(json="[1]"))
 
 
 @pytest.mark.parametrize(
@@ -195,9 +195,9 @@ def test_an_answer_becomes_compact_json(answer: Any, text: str) -> None:
 
 def test_bytes_and_messages_become_data() -> None:
     assert encode(b"\0", max_bytes=10) == Payload(data=b"\0", content_type="application/octet-stream")
-    assert encode(bytearray(b"a"), max_bytes=10).data == b"a"
+    assert b"a" == encode(bytearray(b"a"), max_bytes=10).data
     message = encode(Duration(seconds=3), max_bytes=10)
-    assert (message.message_type, message.content_type) == ("google.protobuf.Duration", "application/x-protobuf")
+    assert ("google.protobuf.Duration", "application/x-protobuf") == (message.message_type, message.content_type)
     assert Duration.FromString(message.data) == Duration(seconds=3)
 
 
@@ -233,7 +233,7 @@ def test_an_answer_that_cannot_be_encoded_is_refused_with_its_place(answer: Any,
     with pytest.raises(InvalidResult) as refused:
         encode(answer, max_bytes=1000)
     assert str(refused.value).startswith(message)
-    assert refused.value.reason == "INVALID_RESULT"
+    assert "INVALID_RESULT" == refused.value.reason
 
 
 def test_an_answer_that_is_nested_too_deeply_is_refused() -> None:

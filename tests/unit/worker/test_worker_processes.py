@@ -146,8 +146,8 @@ async def test_a_process_runs_handlers_without_grpc_server_or_database(server: S
     async with pool(folder) as process:
         await eventually(lambda: server.of("succeeded"), timeout=30)
         process.terminate()
-        assert await ended(process) == 0
-    assert server.of("succeeded")[0].succeeded.result.json == '["rejoinder_worker"]'
+        assert 0 == await ended(process)
+    assert '["rejoinder_worker"]' == server.of("succeeded")[0].succeeded.result.json
     assert server.of("heartbeat")[-1].heartbeat.leaving
 
 
@@ -158,15 +158,15 @@ async def test_a_killed_process_is_reported_and_replaced(server: Server, folder:
         await eventually(lambda: len(server.pids()) == 2, timeout=30)
         death = (await eventually(lambda: server.of("process_died")))[0]
     assert death.worker == server.of("announcement")[0].worker
-    assert death.process_died.detail == "killed by SIGKILL"
-    assert len({event.worker for event in server.of("announcement")}) == 2
+    assert "killed by SIGKILL" == death.process_died.detail
+    assert 2 == len({event.worker for event in server.of("announcement")})
 
 
 async def test_a_handler_that_ends_its_process_is_reported_with_the_status(server: Server, folder: Path) -> None:
     server.work.append(("dies", "null"))
     async with pool(folder):
         death = (await eventually(lambda: server.of("process_died"), timeout=30))[0]
-    assert death.process_died.detail == "exit status 7"
+    assert "exit status 7" == death.process_died.detail
 
 
 async def test_a_second_sigterm_releases_what_runs(server: Server, folder: Path) -> None:
@@ -177,8 +177,8 @@ async def test_a_second_sigterm_releases_what_runs(server: Server, folder: Path)
         process.terminate()
         await eventually(lambda: server.of("heartbeat")[-1].heartbeat.free_slots == 1)
         process.terminate()
-        assert await ended(process) == 0
-    assert [event.released.reason for event in server.of("released")] == ["SHUTDOWN"]
+        assert 0 == await ended(process)
+    assert ["SHUTDOWN"] == [event.released.reason for event in server.of("released")]
     assert server.of("heartbeat")[-1].heartbeat.leaving
 
 
@@ -195,7 +195,7 @@ async def test_a_pool_ends_with_the_program_that_holds_its_pipe(server: Server, 
         os.close(ours)
         await eventually(server.pids, timeout=30)
         os.close(theirs)
-        assert await ended(process) == 0
+        assert 0 == await ended(process)
 
 
 async def test_an_unreachable_broker_is_said_once_and_waited_for(folder: Path) -> None:
@@ -243,9 +243,9 @@ def test_modules_of_no_use_are_one_line_and_exit_status_2(
     process = begin(tmp_path, module, "--broker", f"local://{tmp_path}/s.sock", "--processes", "2")
     _, said = process.communicate(timeout=60)
     lines = [line for line in said.splitlines() if "unreachable" not in line]
-    assert len(lines) == 1
+    assert 1 == len(lines)
     assert lines[0].startswith(f"rejoinder-worker: {message}")
-    assert process.returncode == 2
+    assert 2 == process.returncode
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_ctrl_c_before_the_broker_answers_ends_the_pool(folder: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert "Traceback" not in said
-    assert process.returncode == 0
+    assert 0 == process.returncode
 
 
 def of_pool(process: "subprocess.Popen[str]") -> Callable[[], list[psutil.Process]]:
@@ -306,4 +306,4 @@ def test_a_process_that_dies_again_and_again_is_restarted_ever_more_slowly(folde
     finally:
         process.terminate()
         _, said = process.communicate(timeout=60)
-    assert said.count("process died") == 3
+    assert 3 == said.count("process died")

@@ -24,7 +24,7 @@ def function(context: Any, request: Any) -> None:
 
 
 def test_the_public_names_are_these() -> None:
-    assert rejoinder_worker.__all__ == [
+    assert [
         "Cancelled",
         "Context",
         "PermanentError",
@@ -33,7 +33,7 @@ def test_the_public_names_are_these() -> None:
         "RetryLater",
         "handler",
         "middleware",
-    ]
+    ] == rejoinder_worker.__all__
     assert all(hasattr(rejoinder_worker, name) for name in rejoinder_worker.__all__)
 
 
@@ -53,13 +53,13 @@ def test_a_handler_announces_what_it_sets_and_nothing_else() -> None:
         max_backoff=timedelta(milliseconds=1500),
     )(function)
     plain, report = (handler.announcement() for handler in registry.handlers)
-    assert (plain.name, plain.queue, plain.description) == ("plain", "default", "Do nothing.")
-    assert (plain.HasField("timeouts"), plain.HasField("retry_policy")) == (False, False)
-    assert report.queue == "reports"
+    assert ("plain", "default", "Do nothing.") == (plain.name, plain.queue, plain.description)
+    assert (False, False) == (plain.HasField("timeouts"), plain.HasField("retry_policy"))
+    assert "reports" == report.queue
     assert [(field.name, value.ToTimedelta()) for field, value in report.timeouts.ListFields()] == [
         ("attempt_timeout", timedelta(minutes=30))
     ]
-    assert (report.retry_policy.max_attempts, report.retry_policy.backoff_multiplier) == (5, 1.5)
+    assert (5, 1.5) == (report.retry_policy.max_attempts, report.retry_policy.backoff_multiplier)
     assert report.retry_policy.max_backoff.ToTimedelta() == timedelta(milliseconds=1500)
     assert not report.retry_policy.HasField("initial_backoff")
 
@@ -134,8 +134,8 @@ def test_a_handler_can_be_tested_with_a_context_of_ones_own() -> None:
     reported: list[Any] = []
     context = Context("operation-1", on_progress=reported.append, told_to_stop=lambda: True)
     context.progress(1, total=2, unit="rows", message="one")
-    assert (reported[0].completed, reported[0].total, reported[0].unit, reported[0].message) == (1, 2, "rows", "one")
-    assert (context.correlation_id, context.cancelled, Context("a").cancelled) == ("operation-1", True, False)
+    assert (1, 2, "rows", "one") == (reported[0].completed, reported[0].total, reported[0].unit, reported[0].message)
+    assert ("operation-1", True, False) == (context.correlation_id, context.cancelled, Context("a").cancelled)
     Context("a").progress(1)
     with pytest.raises(Cancelled):
         context.raise_if_cancelled()
@@ -218,5 +218,5 @@ def test_a_negative_delay_is_refused() -> None:
 def test_the_echo_handler_answers_with_its_request() -> None:
     from rejoinder_worker.echo import echo
 
-    assert echo(Context("a"), {"b": 1}) == {"b": 1}
+    assert {"b": 1} == echo(Context("a"), {"b": 1})
     assert inspect.isfunction(echo)

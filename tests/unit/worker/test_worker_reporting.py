@@ -59,10 +59,10 @@ def numbered(number: int) -> Event:
 async def test_a_confirmed_event_is_kept_no_longer(reporter: Reporter, broker: RecordingBroker) -> None:
     told: list[int] = []
     reporter.send(numbered(1), confirmed=lambda: told.append(1))
-    assert (reporter.unconfirmed, told) == (1, [])
+    assert (1, []) == (reporter.unconfirmed, told)
     broker.confirm_all()
     assert await reporter.drained(10)
-    assert told == [1]
+    assert [1] == told
 
 
 async def test_waiting_for_confirms_is_bounded(reporter: Reporter) -> None:
@@ -76,7 +76,7 @@ async def test_events_of_an_outage_are_sent_in_order_after_it(reporter: Reporter
     reporter.send(numbered(2))
     reporter.send(numbered(3))
     broker.connect()
-    assert [event.worker for event in broker.events] == ["1", "1", "2", "3"]
+    assert ["1", "1", "2", "3"] == [event.worker for event in broker.events]
     broker.confirm_all()
     assert await reporter.drained(10)
 
@@ -88,7 +88,7 @@ async def test_an_event_refused_on_a_live_connection_is_sent_again_after_a_pause
     broker.refuse_all()
     await eventually(lambda: time._timers)
     time.advance(1)
-    assert [event.worker for event in broker.events] == ["1", "1"]
+    assert ["1", "1"] == [event.worker for event in broker.events]
 
 
 async def test_a_full_reporter_says_so_and_tells_when_there_is_room(
@@ -101,7 +101,7 @@ async def test_a_full_reporter_says_so_and_tells_when_there_is_room(
     assert reporter.is_full
     broker.confirm_all()
     await reporter.drained(10)
-    assert (reporter.is_full, told) == (False, [1])
+    assert (False, [1]) == (reporter.is_full, told)
 
 
 @pytest.fixture
@@ -132,11 +132,11 @@ async def test_progress_is_sent_at_most_every_100_ms_and_the_latest_wins(
     for completed in (1, 2, 3):
         feed.offer(Progress(completed=completed))
         await confirm(broker, reporter)
-    assert sent(broker) == [(1, 1)]
+    assert [(1, 1)] == sent(broker)
     time.advance(0.099)
-    assert sent(broker) == [(1, 1)]
+    assert [(1, 1)] == sent(broker)
     time.advance(0.002)
-    assert sent(broker) == [(1, 1), (2, 3)]
+    assert [(1, 1), (2, 3)] == sent(broker)
 
 
 async def test_progress_waits_for_the_confirm_of_the_one_before(
@@ -146,7 +146,7 @@ async def test_progress_waits_for_the_confirm_of_the_one_before(
     for completed in (2, 3):
         time.advance(1)
         feed.offer(Progress(completed=completed))
-    assert sent(broker) == [(1, 1)]
+    assert [(1, 1)] == sent(broker)
     broker.confirm_all()
     await eventually(lambda: sent(broker) == [(1, 1), (2, 3)])
 
@@ -155,7 +155,7 @@ async def test_the_last_progress_is_sent_whatever_the_pace(feed: ProgressFeed, b
     feed.offer(Progress(completed=1))
     feed.offer(Progress(completed=2))
     feed.flush()
-    assert sent(broker) == [(1, 1), (2, 2)]
+    assert [(1, 1), (2, 2)] == sent(broker)
 
 
 async def test_unconfirmed_progress_is_not_sent_again_when_there_is_newer(
@@ -166,7 +166,7 @@ async def test_unconfirmed_progress_is_not_sent_again_when_there_is_newer(
     broker.disconnect()
     time.advance(1)
     broker.connect()
-    assert sent(broker) == [(1, 1), (2, 2)]
+    assert [(1, 1), (2, 2)] == sent(broker)
 
 
 async def test_a_fenced_attempt_reports_no_progress(
@@ -175,4 +175,4 @@ async def test_a_fenced_attempt_reports_no_progress(
     feed._attempt.tell_to_stop(Stop.FENCED)
     feed.offer(Progress(completed=1))
     time.advance(1)
-    assert sent(broker) == []
+    assert [] == sent(broker)

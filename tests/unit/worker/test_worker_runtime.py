@@ -82,25 +82,25 @@ async def test_a_sync_handler_answers(registry: Registry) -> None:
     async with running_worker(registry) as run:
         grant = run.broker.grant("echo", '{"big": 9223372036854775807}')
         event = await run.ending(grant)
-    assert event.succeeded.result.json == '{"big":9223372036854775807}'
-    assert event.succeeded.number == 1
-    assert event.worker == "worker-1"
+    assert '{"big":9223372036854775807}' == event.succeeded.result.json
+    assert 1 == event.succeeded.number
+    assert "worker-1" == event.worker
 
 
 async def test_an_async_handler_runs_on_the_loop_of_its_own_thread(registry: Registry) -> None:
     async with running_worker(registry) as run:
         grant = run.broker.grant("coroutine.answers")
         event = await run.ending(grant)
-    assert event.succeeded.result.json == '{"thread":"async-handlers"}'
+    assert '{"thread":"async-handlers"}' == event.succeeded.result.json
 
 
 async def test_a_connection_begins_with_announcement_heartbeat_and_claim(registry: Registry) -> None:
     async with running_worker(registry, threads=3) as run:
-        assert run.broker.kinds_of_events == ["announcement", "heartbeat"]
-        assert len(run.broker.events[0].announcement.types) == 5
-        assert run.broker.heartbeats[0].total_slots == 3
-        assert run.broker.heartbeats[0].connection_id == "connection-1"
-        assert [(claim.free_slots, claim.idle) for claim in run.broker.claims] == [(3, True)]
+        assert ["announcement", "heartbeat"] == run.broker.kinds_of_events
+        assert 5 == len(run.broker.events[0].announcement.types)
+        assert 3 == run.broker.heartbeats[0].total_slots
+        assert "connection-1" == run.broker.heartbeats[0].connection_id
+        assert [(3, True)] == [(claim.free_slots, claim.idle) for claim in run.broker.claims]
 
 
 async def test_a_raised_error_is_reported_with_reason_attempt_and_worker() -> None:
@@ -115,12 +115,12 @@ async def test_a_raised_error_is_reported_with_reason_attempt_and_worker() -> No
         event = await run.ending(grant)
     info = error_details_pb2.ErrorInfo()
     event.failed.error.details[0].Unpack(info)
-    assert (info.domain, info.reason, dict(info.metadata)) == (
+    assert (
         "rejoinder",
         "VALUE_ERROR",
         {"attempt": "1", "worker": "worker-1"},
-    )
-    assert (event.failed.error.code, event.failed.error.message) == (2, "no\ufffd good")
+    ) == (info.domain, info.reason, dict(info.metadata))
+    assert (2, "no\ufffd good") == (event.failed.error.code, event.failed.error.message)
     assert not event.failed.permanent
 
 
@@ -137,7 +137,7 @@ async def test_permanent_errors_and_requests_for_a_delay_are_reported_as_such() 
         permanent, later = run.broker.grant("fails", '"permanent"'), run.broker.grant("fails", '"later"')
         first = await run.ending(permanent)
         second = await run.ending(later)
-    assert (first.failed.permanent, reason_of(first)) == (True, "NO_SUCH_REPORT")
+    assert (True, "NO_SUCH_REPORT") == (first.failed.permanent, reason_of(first))
     assert (second.failed.permanent, second.failed.retry_delay.ToTimedelta()) == (False, timedelta(seconds=90))
 
 
@@ -190,8 +190,8 @@ async def test_a_request_that_does_not_fit_fails_for_good() -> None:
     async with running_worker(registry) as run:
         grant = run.broker.grant("typed", '{"rows": "many"}')
         event = await run.ending(grant)
-    assert (event.failed.permanent, reason_of(event)) == (True, "INVALID_REQUEST")
-    assert event.failed.error.message == "request.rows: expected a whole number, but it is a string"
+    assert (True, "INVALID_REQUEST") == (event.failed.permanent, reason_of(event))
+    assert "request.rows: expected a whole number, but it is a string" == event.failed.error.message
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ async def test_a_handler_that_exits_the_interpreter_only_fails() -> None:
         for name in ("exits", "coroutine.exits"):
             grant = run.broker.grant(name)
             event = await run.ending(grant)
-            assert reason_of(event) == "SYSTEM_EXIT"
+            assert "SYSTEM_EXIT" == reason_of(event)
 
 
 async def test_a_cancelled_sync_handler_sees_the_flag_and_reports_a_failure(registry: Registry, gate: Gate) -> None:
@@ -239,7 +239,7 @@ async def test_a_cancelled_sync_handler_sees_the_flag_and_reports_a_failure(regi
         run.broker.stop_attempts(cancelled=[grant.fence])
         gate.opened.set()
         event = await run.ending(grant)
-    assert reason_of(event) == "CANCELLED"
+    assert "CANCELLED" == reason_of(event)
 
 
 async def test_a_cancelled_async_handler_is_cancelled(registry: Registry, gate: Gate) -> None:
@@ -248,7 +248,7 @@ async def test_a_cancelled_async_handler_is_cancelled(registry: Registry, gate: 
         await eventually(gate.entered.is_set)
         run.broker.answer_heartbeat(cancelled=[grant.fence])  # lists nothing, and is obeyed all the same
         event = await run.ending(grant)
-    assert (event.failed.error.code, reason_of(event)) == (1, "CANCELLED")
+    assert (1, "CANCELLED") == (event.failed.error.code, reason_of(event))
 
 
 async def test_a_cancelled_handler_may_still_succeed(registry: Registry, gate: Gate) -> None:
@@ -258,7 +258,7 @@ async def test_a_cancelled_handler_may_still_succeed(registry: Registry, gate: G
         run.broker.stop_attempts(cancelled=[grant.fence])
         gate.opened.set()
         event = await run.ending(grant)
-    assert event.succeeded.result.json == '"done"'
+    assert '"done"' == event.succeeded.result.json
 
 
 async def test_a_zombie_reports_nothing_and_keeps_its_slot_until_it_returns(registry: Registry, gate: Gate) -> None:
@@ -269,10 +269,10 @@ async def test_a_zombie_reports_nothing_and_keeps_its_slot_until_it_returns(regi
         run.broker.answer_heartbeat(stale=[grant.fence])
         await eventually(lambda: run.broker.heartbeats[-1].zombies)
         heartbeat = run.broker.heartbeats[-1]
-        assert (heartbeat.zombies, heartbeat.free_slots, list(heartbeat.fences)) == (1, 1, [])
+        assert (1, 1, []) == (heartbeat.zombies, heartbeat.free_slots, list(heartbeat.fences))
         gate.opened.set()
         await eventually(lambda: run.broker.heartbeats[-1].free_slots == 2)
-        assert run.broker.reports(grant) == []
+        assert [] == run.broker.reports(grant)
 
 
 async def test_an_attempt_that_is_stale_before_its_grant_comes_is_never_started(registry: Registry) -> None:
@@ -281,7 +281,7 @@ async def test_an_attempt_that_is_stale_before_its_grant_comes_is_never_started(
         run.broker.stop_attempts(stale=[early.fence])
         run.broker.send(WorkerMessage(grant=early))
         assert (await run.ending(run.broker.grant("echo"))).HasField("succeeded")
-        assert run.broker.reports(early) == []
+        assert [] == run.broker.reports(early)
 
 
 async def test_an_attempt_that_is_cancelled_before_its_grant_comes_is_released(registry: Registry) -> None:
@@ -290,7 +290,7 @@ async def test_an_attempt_that_is_cancelled_before_its_grant_comes_is_released(r
         run.broker.stop_attempts(cancelled=[early.fence])
         run.broker.send(WorkerMessage(grant=early))
         event = await run.ending(early)
-    assert event.released.reason == "CANCELLED"
+    assert "CANCELLED" == event.released.reason
 
 
 async def test_only_so_many_stops_are_remembered_for_grants_that_may_come() -> None:
@@ -305,7 +305,7 @@ async def test_an_unknown_type_is_released(registry: Registry) -> None:
     async with running_worker(registry) as run:
         grant = run.broker.grant("no.such")
         event = await run.ending(grant)
-    assert event.released.reason == "UNKNOWN_TYPE"
+    assert "UNKNOWN_TYPE" == event.released.reason
 
 
 async def test_grants_beyond_the_free_slots_are_released(registry: Registry, gate: Gate) -> None:
@@ -314,7 +314,7 @@ async def test_grants_beyond_the_free_slots_are_released(registry: Registry, gat
         surplus = run.broker.grant("echo")
         event = await run.ending(surplus)
         gate.opened.set()
-    assert event.released.reason == "SURPLUS"
+    assert "SURPLUS" == event.released.reason
 
 
 async def test_a_grant_that_comes_twice_runs_once(registry: Registry) -> None:
@@ -325,7 +325,7 @@ async def test_a_grant_that_comes_twice_runs_once(registry: Registry) -> None:
         run.broker.grant("echo", fence=grant.fence)
         other = run.broker.grant("echo")
         await run.ending(other)
-        assert len(run.broker.reports(grant)) == 1
+        assert 1 == len(run.broker.reports(grant))
 
 
 async def test_a_grant_near_the_end_of_its_lease_is_released(registry: Registry) -> None:
@@ -334,7 +334,7 @@ async def test_a_grant_near_the_end_of_its_lease_is_released(registry: Registry)
         time.advance(26)  # of 30, with a margin of 5
         grant = run.broker.grant("echo")
         event = await run.ending(grant)
-    assert event.released.reason == "LATE"
+    assert "LATE" == event.released.reason
 
 
 async def test_a_grant_of_a_claim_that_nobody_knows_is_late(registry: Registry) -> None:
@@ -355,8 +355,8 @@ async def test_progress_comes_before_the_end_and_the_last_one_always(registry: R
         grant = run.broker.grant("counts")
         await run.ending(grant)
         reports = run.broker.reports(grant)
-    assert [report.WhichOneof("event") for report in reports[-2:]] == ["progress", "succeeded"]
-    assert reports[-2].progress.progress.completed == 100
+    assert ["progress", "succeeded"] == [report.WhichOneof("event") for report in reports[-2:]]
+    assert 100 == reports[-2].progress.progress.completed
     assert len(reports) < 10
     numbers = [getattr(report, report.WhichOneof("event") or "").number for report in reports]
     assert numbers == list(range(1, len(reports) + 1))
@@ -370,8 +370,8 @@ async def test_invalid_progress_fails_the_handler_that_reports_it(registry: Regi
     async with running_worker(registry) as run:
         grant = run.broker.grant("counts")
         event = await run.ending(grant)
-    assert reason_of(event) == "VALUE_ERROR"
-    assert event.failed.error.message == "progress: message must not contain control characters: '\\x00'"
+    assert "VALUE_ERROR" == reason_of(event)
+    assert "progress: message must not contain control characters: '\\x00'" == event.failed.error.message
 
 
 async def test_unconfirmed_reports_are_listed_and_sent_again_in_order_after_a_reconnect(registry: Registry) -> None:
@@ -384,13 +384,13 @@ async def test_unconfirmed_reports_are_listed_and_sent_again_in_order_after_a_re
         before = len(broker.events)
         broker.connect()
         again = broker.events[before:]
-        assert [event.WhichOneof("event") for event in again[:2]] == ["announcement", "heartbeat"]
+        assert ["announcement", "heartbeat"] == [event.WhichOneof("event") for event in again[:2]]
         assert {fence.uid for fence in again[1].heartbeat.fences} == set(order)
         assert [event.succeeded.fence.uid for event in again[2:]] == order
         broker.confirm_all()
         broker.confirms = True
         assert await run.shut_down()
-        assert list(broker.heartbeats[-1].fences) == []
+        assert [] == list(broker.heartbeats[-1].fences)
 
 
 async def test_an_end_during_an_outage_is_reported_after_it(registry: Registry, gate: Gate) -> None:
@@ -414,8 +414,8 @@ async def test_shutdown_waits_for_running_handlers(registry: Registry, gate: Gat
         late = run.broker.grant("echo")  # of a claim from before the shutdown
         gate.opened.set()
         assert await ending
-        assert [event.WhichOneof("event") for event in run.broker.reports(grant)] == ["succeeded"]
-        assert [event.released.reason for event in run.broker.reports(late)] == ["SHUTDOWN"]
+        assert ["succeeded"] == [event.WhichOneof("event") for event in run.broker.reports(grant)]
+        assert ["SHUTDOWN"] == [event.released.reason for event in run.broker.reports(late)]
         assert run.broker.heartbeats[-1].leaving
 
 
@@ -425,7 +425,7 @@ async def test_shutdown_releases_what_is_unfinished_and_stops_async_handlers(reg
         await eventually(gate.entered.is_set)
         assert not await run.shut_down()
         for grant in (stuck, waiting):
-            assert [event.released.reason for event in run.broker.reports(grant)] == ["SHUTDOWN"]
+            assert ["SHUTDOWN"] == [event.released.reason for event in run.broker.reports(grant)]
         assert run.broker.heartbeats[-1].leaving
 
 
@@ -437,7 +437,7 @@ async def test_an_impatient_shutdown_does_not_wait(registry: Registry, gate: Gat
         ending = asyncio.create_task(run.shut_down(grace=1000, hurry=hurry))
         hurry.set()
         await ending
-        assert [event.released.reason for event in run.broker.reports(grant)] == ["SHUTDOWN"]
+        assert ["SHUTDOWN"] == [event.released.reason for event in run.broker.reports(grant)]
 
 
 async def test_a_freed_slot_claims_at_once_when_more_work_remains(registry: Registry, gate: Gate) -> None:
@@ -445,7 +445,7 @@ async def test_a_freed_slot_claims_at_once_when_more_work_remains(registry: Regi
         grant = run.broker.grant("deaf")
         run.broker.answer(granted=1, more=True)
         await eventually(gate.entered.is_set)
-        assert len(run.broker.claims) == 1
+        assert 1 == len(run.broker.claims)
         gate.opened.set()
         await run.ending(grant)
         await eventually(lambda: len(run.broker.claims) == 2)
@@ -465,7 +465,7 @@ async def test_the_context_tells_the_operation_and_its_deadline() -> None:
         await run.ending(grant)
     context = seen[0]
     assert (context.operation_id, context.attempt, context.correlation_id) == (grant.fence.operation_id, 1, "c")
-    assert (dict(context.labels), dict(context.headers)) == ({"a": "b"}, {"traceparent": "00-abc-def-01"})
+    assert ({"a": "b"}, {"traceparent": "00-abc-def-01"}) == (dict(context.labels), dict(context.headers))
     assert context.deadline == time.now() + timedelta(minutes=5)
 
 
@@ -494,7 +494,7 @@ async def test_the_users_middleware_surrounds_the_handler_and_its_errors_are_rep
             event = await run.ending(grant)
             assert (reason_of(event) if kind else "") == kind
             run.broker.answer()
-    assert calls[:2] == ["before echo", "after echo"]
+    assert ["before echo", "after echo"] == calls[:2]
 
 
 async def test_a_time_limit_of_the_users_ends_sync_and_async_handlers_once(gate: Gate) -> None:
@@ -513,8 +513,8 @@ async def test_a_time_limit_of_the_users_ends_sync_and_async_handlers_once(gate:
     async with running_worker(registry) as run:
         for name in ("spins", "waits"):
             grant = run.broker.grant(name)
-            assert reason_of(await run.ending(grant)) == "TIME_LIMIT_EXCEEDED"
-            assert len(run.broker.reports(grant)) == 1
+            assert "TIME_LIMIT_EXCEEDED" == reason_of(await run.ending(grant))
+            assert 1 == len(run.broker.reports(grant))
 
 
 async def test_a_message_that_makes_no_sense_is_counted_and_stops_nothing(registry: Registry) -> None:
@@ -538,13 +538,13 @@ async def test_an_answered_heartbeat_that_listed_an_attempt_lengthens_its_lease(
     async with running_worker(registry, clock=time, heartbeat_interval=0.05) as run:
         grant = run.broker.grant("deaf")
         attempt = next(iter(run.runtime._held))
-        assert attempt.start_by == 1025
+        assert 1025 == attempt.start_by
         time.advance(20)
         count = len(run.broker.heartbeats)
         await eventually(lambda: len(run.broker.heartbeats) > count)
         assert list(run.broker.heartbeats[-1].fences) == [grant.fence]
         run.broker.answer_heartbeat()
-        assert attempt.start_by == 1045
+        assert 1045 == attempt.start_by
         gate.opened.set()
 
 
@@ -575,8 +575,8 @@ async def test_an_attempt_that_waited_too_long_for_its_thread_is_released() -> N
         run.broker.stop_attempts(cancelled=[cancelled.fence])
         time.advance(26)
         started.set()
-        assert (await run.ending(late)).released.reason == "LATE"
-        assert reason_of(await run.ending(cancelled)) == "CANCELLED"
+        assert "LATE" == (await run.ending(late)).released.reason
+        assert "CANCELLED" == reason_of(await run.ending(cancelled))
 
 
 async def test_a_handler_cannot_send_dramatiq_messages() -> None:

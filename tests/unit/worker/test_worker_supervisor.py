@@ -26,4 +26,4 @@ async def test_a_process_that_cannot_be_started_is_tried_again(monkeypatch: pyte
     running = asyncio.create_task(made.run())
     await eventually(lambda: len(tries) >= 2 or running.done())
     made.stop()
-    assert await asyncio.wait_for(running, 10) == 0
+    assert 0 == await asyncio.wait_for(running, 10)
