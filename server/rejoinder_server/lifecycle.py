@@ -281,7 +281,7 @@ class Edit:
             self._time_out(failure.TOTAL_TIMEOUT, failure.total_timeout())
         elif operation.state is State.ACCEPTED:
             self._time_out(failure.QUEUE_TIMEOUT, failure.queue_timeout())
-        elif not self._cancelled_instead():
+        else:  # of the attempt, or the grace of a cancel, which `fail` looks for
             self.fail(failure.attempt_timeout(operation))
 
     def purge(self) -> None:
