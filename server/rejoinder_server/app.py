@@ -148,6 +148,7 @@ class App:
             clock=clock,
             interval=settings.marker_interval,
             note_store=lambda answers: self._health.set(STORE, is_serving=answers),
+            note_dispatch=lambda works: self._health.set(DISPATCH, is_serving=works),
         )
         self._census = Census(store=store, directory=directory, hub=hub, clock=clock, metrics=metrics)
         view = View(store=store, directory=directory, clock=clock)

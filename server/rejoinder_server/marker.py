@@ -21,6 +21,7 @@ class MarkerSender:
 
     Args:
         note_store: Called with whether the store answered.
+        note_dispatch: Called with whether the broker took a marker.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class MarkerSender:
         clock: StoreClock,
         interval: timedelta,
         note_store: Callable[[bool], None],
+        note_dispatch: Callable[[bool], None],
     ) -> None:
         self._server = server
         self._store = store
@@ -39,6 +41,7 @@ class MarkerSender:
         self._clock = clock
         self._interval = interval.total_seconds()
         self._note_store = note_store
+        self._note_dispatch = note_dispatch
         self._answers = True
 
     async def run(self) -> None:
@@ -67,7 +70,11 @@ class MarkerSender:
             async with asyncio.timeout(self._interval * 2):
                 await self._broker.report(Event(marker=marker))
         except (BrokerUnavailable, TimeoutError) as error:
+            # Connected, and yet nothing goes out: an alarm holds publishers.
             log.debug("no marker sent", error=str(error))
+            self._note_dispatch(False)
+        else:
+            self._note_dispatch(True)
 
     def _note(self, *, answers: bool, detail: str = "") -> None:
         """Say once per outage that the store does not answer, and once that it does again."""

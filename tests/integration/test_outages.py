@@ -123,6 +123,15 @@ def test_an_outage_of_the_broker_is_told_once_and_costs_only_time(site: Site, tm
     assert (told[0] + 1, told[1] + 1) == (said(site.server, BROKER_GONE), said(site.worker, WORKER_WAITS))
 
 
+def test_during_an_alarm_of_the_broker_submits_are_taken_and_dispatch_says_that_it_stands_still(site: Site) -> None:
+    site.node.raise_memory_alarm()
+    site.await_health("SERVING", "SERVING", "NOT_SERVING")
+    operations = [site.submit(json=str(index)) for index in range(5)]
+    site.node.clear_memory_alarm()
+    assert [str(index) for index in range(5)] == [site.caller.finished(each).result.json for each in operations]
+    site.await_health("SERVING", "SERVING", "SERVING")
+
+
 def test_without_its_store_a_server_says_so_and_recovers_by_itself(site: Site, tmp_path: Path) -> None:
     site.await_health("SERVING", "SERVING", "SERVING")
     gate = tmp_path / "gate"
