@@ -43,7 +43,22 @@ class EmbeddedWorker:
             WorkerRefused: The child says that it can never run like this.
         """
         while not self._is_stopping:
-            child_end, own_end = os.pipe()
+            try:
+                code = await self._run_once()
+            except OSError as error:
+                log.warning("embedded worker not started, trying again", detail=str(error))
+            else:
+                if self._is_stopping:
+                    return
+                if code == 2:
+                    raise WorkerRefused("the embedded worker could not start, see its message above")
+                log.warning("embedded worker ended, starting it again", code=code)
+            await asyncio.sleep(RESTART_SECONDS)
+
+    async def _run_once(self) -> int:
+        """Run the child to its end and return its exit code; the machine may have no process to spare."""
+        child_end, own_end = os.pipe()
+        try:
             try:
                 self._process = await asyncio.create_subprocess_exec(
                     *self._command,
@@ -53,16 +68,11 @@ class EmbeddedWorker:
                     env=_environment(),
                     pass_fds=[child_end],
                 )
-                os.close(child_end)
-                code = await self._process.wait()
             finally:
-                os.close(own_end)
-            if self._is_stopping:
-                return
-            if code == 2:
-                raise WorkerRefused("the embedded worker could not start, see its message above")
-            log.warning("embedded worker ended, starting it again", code=code)
-            await asyncio.sleep(RESTART_SECONDS)
+                os.close(child_end)
+            return await self._process.wait()
+        finally:
+            os.close(own_end)
 
     async def stop(self) -> None:
         """Ask the child to end, and wait for it."""

@@ -96,10 +96,11 @@ async def test_of_two_hundred_cancelled_operations_no_handler_ever_starts(
 def claiming(
     tmp_path_factory: pytest.TempPathFactory, postgres_cluster: PostgresCluster, rabbit_node: RabbitNode
 ) -> Iterator[tuple[Distributed, str]]:
-    """Workers that claim unasked every two seconds, and the URL of their broker."""
+    """Workers that claim unasked every two seconds, and the URL of their broker; no server offers tokens again."""
     url = rabbit_node.url(rabbit_node.new_vhost())
     made = Distributed(
         tmp_path_factory.mktemp("claiming"),
+        *SLOW,
         database_url=postgres_cluster.new_database(),
         broker_url=url,
         worker_arguments=["--claim-interval=2s"],
