@@ -12,12 +12,11 @@ ServiceError
 ├── Unmet
 │   ├── UnknownType         no worker has announced the type
 │   └── Unfinished          the operation must be terminal first
-├── Unimplemented           a field or a call whose behaviour this server does not have
-├── Unavailable
-│   ├── StoreDown           the store does not answer
-│   ├── Draining            this server is stopping
-│   └── SlowReader          the caller of a stream does not read
-└── BackPressure            too much waits already
+└── Unavailable
+    ├── StoreDown           the store does not answer
+    ├── Draining            this server is stopping
+    ├── SlowReader          the caller of a stream does not read
+    └── Interrupted         the call was cut on this side, or its history moved while it was read
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -195,21 +194,6 @@ class Unfinished(Unmet):
         )
 
 
-class Unimplemented(ServiceError):
-    """A field or a call whose behaviour this server does not have.
-
-    Args:
-        what: Path of the field, or name of the call.
-    """
-
-    def __init__(self, what: str) -> None:
-        super().__init__(
-            f"this server does not implement {what}; leave it out, or ask a newer server",
-            reason="UNIMPLEMENTED",
-            metadata={"field": what},
-        )
-
-
 class Unavailable(ServiceError):
     """This server cannot answer now; trying again is right."""
 
@@ -258,21 +242,5 @@ class Interrupted(Unavailable):
         super().__init__(
             "the call was interrupted inside the server; try again with the same request_id or cursor",
             reason="INTERRUPTED",
-            retry_after=retry_after,
-        )
-
-
-class BackPressure(ServiceError):
-    """Too much waits already.
-
-    Args:
-        limit: Most operations that may wait.
-    """
-
-    def __init__(self, limit: int, retry_after: timedelta = _RETRY_AFTER) -> None:
-        super().__init__(
-            f"{limit} operations wait already, which is the limit; try again later with the same request_id",
-            reason="BACKLOG_FULL",
-            metadata={"limit": str(limit)},
             retry_after=retry_after,
         )

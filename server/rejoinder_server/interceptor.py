@@ -16,7 +16,6 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from rejoinder_server.errors import (
-    BackPressure,
     Interrupted,
     InvalidField,
     Missing,
@@ -24,7 +23,6 @@ from rejoinder_server.errors import (
     StoreDown,
     Taken,
     Unavailable,
-    Unimplemented,
     Unmet,
 )
 from rejoinder_server.failure import DOMAIN
@@ -43,12 +41,9 @@ _CODES: Mapping[type[ServiceError], grpc.StatusCode] = {
     Missing: grpc.StatusCode.NOT_FOUND,
     Taken: grpc.StatusCode.ALREADY_EXISTS,
     Unmet: grpc.StatusCode.FAILED_PRECONDITION,
-    Unimplemented: grpc.StatusCode.UNIMPLEMENTED,
     Unavailable: grpc.StatusCode.UNAVAILABLE,
-    BackPressure: grpc.StatusCode.RESOURCE_EXHAUSTED,
     ServiceError: grpc.StatusCode.INTERNAL,
 }
-_OUR_TROUBLE = (Unavailable, BackPressure)
 
 # A client drops a status whose trailers exceed 8 KiB. The message travels percent-encoded (up to three times as long),
 # and once more inside the details, which travel in base64 (a third longer).
@@ -149,7 +144,7 @@ async def _answer(method: str, behaviour: Behaviour, request: Any, context: Cont
 
 async def _abort(context: Context, method: str, error: ServiceError, *, cause: str = "") -> NoReturn:
     """Log the error at the level of whose trouble it is, and answer it."""
-    tell = log.warning if isinstance(error, _OUR_TROUBLE) else log.info
+    tell = log.warning if isinstance(error, Unavailable) else log.info
     tell(
         "call refused",
         method=method,

@@ -115,12 +115,10 @@ ERRORS: list[tuple[Exception, str, str]] = [
     (errors.KeyPurged("request_id", "a", 0), "ALREADY_EXISTS", "PURGED"),
     (errors.UnknownType("a", known=()), "FAILED_PRECONDITION", "UNKNOWN_TYPE"),
     (errors.Unfinished("a"), "FAILED_PRECONDITION", "UNFINISHED"),
-    (errors.Unimplemented("retry_of"), "UNIMPLEMENTED", "UNIMPLEMENTED"),
     (errors.StoreDown(), "UNAVAILABLE", "STORE_UNAVAILABLE"),
     (errors.Draining(), "UNAVAILABLE", "DRAINING"),
     (errors.SlowReader(timedelta(seconds=20)), "UNAVAILABLE", "SLOW_READER"),
     (errors.Interrupted(), "UNAVAILABLE", "INTERRUPTED"),
-    (errors.BackPressure(10), "RESOURCE_EXHAUSTED", "BACKLOG_FULL"),
     (StoreUnavailable("secret host"), "UNAVAILABLE", "STORE_UNAVAILABLE"),
     (DataRefused("secret column"), "INVALID_ARGUMENT", "INVALID_DATA"),
 ]
